@@ -24,9 +24,22 @@ cluster rounds="200":
 rolling-restarts rounds="10":
     RINGBACK_CLUSTER_RESTARTS={{rounds}} cargo test --test binary cluster::changing::a_rolling_restart -- --nocapture
 
+# Two nodes race: a webhook made on one and an event on the other, one idempotency key on both
+cluster-races rounds="5000":
+    RINGBACK_CLUSTER_RACES={{rounds}} cargo test --test binary cluster::accepting::a -- --nocapture
+
+# Three nodes in one process and in simulated time, with faults; RINGBACK_SEED is one of many runs
+simulated-cluster minutes="180" seed="1":
+    RINGBACK_SIMULATED_MINUTES={{minutes}} RINGBACK_SEED={{seed}} cargo test --test in_process simulation::cluster -- --nocapture
+
 # PostgreSQL crashes under load, several times
 postgres-crashes rounds="10":
     RINGBACK_POSTGRES_CRASHES={{rounds}} cargo test --test binary faults::postgres_gone -- --nocapture
+
+# System calls, changes of thread, syncs and bytes for a delivery, beside the baseline; needs perf, and root for its tracepoints
+cost *flags:
+    cargo build --release
+    benches/cost.sh target/release/ringback {{flags}}
 
 # An engine for development
 dev:

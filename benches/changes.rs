@@ -385,8 +385,7 @@ fn outcomes(events: &[NewEvent], status: DeliveryStatus) -> Vec<Outcome> {
             let mut add = |code, next| {
                 let number = numbers.entry(delivery_id).or_default();
                 *number += 1;
-                let response =
-                    Response { status: code, headers: vec![], body: Bytes::from_static(b"{\"ok\":true}") };
+                let response = Response::new(code, vec![], Bytes::from_static(b"{\"ok\":true}"));
                 found.push(Outcome {
                     organization_id: new.event.organization_id,
                     endpoint_id,

@@ -75,7 +75,7 @@ fn machine(c: &mut Criterion) {
         body: Bytes::from_static(b"{}"),
         trace: None,
     });
-    let answer = Ok(Response { status: 200, headers: Vec::new(), body: Bytes::new() });
+    let answer = Ok(Response::new(200, Vec::new(), Bytes::new()));
     let mut number = 0;
     c.bench_function("the three steps of a delivery: committed, answered, recorded", |b| {
         b.iter(|| {

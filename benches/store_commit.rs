@@ -141,19 +141,16 @@ fn new_event(
 /// Attempts as the engine stores them: the cost of a delivery depends on which values follow from its row.
 fn outcomes(new: &NewEvent) -> Vec<Outcome> {
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let response = Response {
-        status: 200,
-        headers: vec![header("content-length", "0"), header("date", "Thu, 01 Jan 2026 00:00:00 GMT")],
-        body: Bytes::new(),
-    };
+    let headers = vec![header("content-length", "0"), header("date", "Thu, 01 Jan 2026 00:00:00 GMT")];
+    let response = Response::new(200, headers, Bytes::new());
     let event = &new.event;
     let request = SentRequest {
-        endpoint: Arc::new(EndpointHeaders {
-            user_agent: String::from("Ringback/0.1.0"),
-            prefix: String::from("x-callintel"),
-            style: HeaderStyle::Native,
-            custom_names: Vec::new(),
-        }),
+        endpoint: Arc::new(EndpointHeaders::new(
+            "Ringback/0.1.0",
+            HeaderStyle::Native,
+            String::from("x-callintel"),
+            Vec::new(),
+        )),
         event_id: event.id,
         document: Some([0xa5; 32]),
         previous_document: None,

@@ -240,8 +240,7 @@ impl Filling<'_> {
                 _ => (1, Ok(200), NextStep::Succeeded),
             }
         };
-        let response =
-            |status| Response { status, headers: Vec::new(), body: Bytes::from_static(b"{\"ok\":true}") };
+        let response = |status| Response::new(status, Vec::new(), Bytes::from_static(b"{\"ok\":true}"));
         Outcome {
             organization_id: new.event.organization_id,
             endpoint_id,

@@ -42,7 +42,7 @@ struct AnswersAtOnce;
 impl Transport for AnswersAtOnce {
     fn attempt(&self, _: AttemptRequest) -> LocalBoxFuture<'static, Result<AttemptResult, LocalFault>> {
         Box::pin(async {
-            let response = Response { status: 200, headers: Vec::new(), body: Bytes::new() };
+            let response = Response::new(200, Vec::new(), Bytes::new());
             Ok(AttemptResult { response: Ok(response), duration: Duration::ZERO })
         })
     }
@@ -66,6 +66,7 @@ pub(crate) fn settings(endpoints: usize) -> ActorSettings {
         payload_memory_bytes: 128 * 1024 * 1024,
         max_uncommitted_events: 10_000,
         max_uncommitted_bytes: 64 * 1024 * 1024,
+        spare_commits_from: Duration::from_millis(1),
         limits: MachineLimits {
             breaker: BreakerConfig {
                 failure_threshold: 8,

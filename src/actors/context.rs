@@ -60,6 +60,8 @@ pub struct ActorSettings {
     pub max_uncommitted_events: usize,
     /// Bytes of events accepted but not yet committed.
     pub max_uncommitted_bytes: usize,
+    /// When commits take as long as this, they are spared: what nobody waits for goes with the next one.
+    pub spare_commits_from: Duration,
     /// Limits of every endpoint's state machine.
     pub limits: MachineLimits,
     /// How long a supervisor without work stays in memory.
@@ -130,7 +132,7 @@ impl ActorContext {
             traces: None,
             limiters: Mutex::default(),
             queue_cursors: QueueCursors::default(),
-            inbox: Inbox::default(),
+            inbox: Inbox::new(settings.spare_commits_from),
             noticed: Notify::new(),
             counting: Arc::default(),
             payload: PayloadMemory::new(settings.payload_memory_bytes, Arc::clone(&shares)),
@@ -325,6 +327,7 @@ pub(super) mod tests {
             payload_memory_bytes: 1024 * 1024,
             max_uncommitted_events: 100,
             max_uncommitted_bytes: 1024 * 1024,
+            spare_commits_from: Duration::ZERO,
             limits: MachineLimits {
                 breaker: BreakerConfig {
                     failure_threshold: 8,

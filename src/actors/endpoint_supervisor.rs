@@ -70,6 +70,14 @@ struct AttemptDecision {
     announcements: Vec<Announcement>,
 }
 
+impl AttemptDecision {
+    /// Nothing follows from it.
+    fn is_plain_success(&self) -> bool {
+        let changes_endpoint = self.health.is_some() || self.disable.is_some();
+        self.next == NextStep::Succeeded && !changes_endpoint && self.announcements.is_empty()
+    }
+}
+
 /// The state that exists once the endpoint is read.
 struct Running {
     machine: EndpointMachine,

@@ -21,6 +21,7 @@ use super::mailbox::post;
 use super::messages::{BreakerReset, BreakerWasReset, CollectInbox, Nudge, Pushed, ResolveDoubt, WorkAdded};
 use super::settings_cache::SettingsCache;
 use super::statistics::CurrentStatistics;
+use crate::domain::credentials::CertificatesSeen;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::event_type_registry::EventTypeRegistry;
 use crate::domain::event_types::EventTypePolicy;
@@ -133,6 +134,12 @@ impl EngineHandle {
         self.0.settings.public_keys().of(id, self.now())
     }
 
+    /// How close the client certificates of this node's active webhooks are to their end.
+    pub fn certificates(&self) -> CertificatesSeen {
+        let rights = &self.0.context.rights;
+        self.0.settings.certificate_ends().count(self.now(), |id| rights.has(id))
+    }
+
     /// Changes whenever a name of an organization may stand for another one, or for none.
     pub(crate) fn names_version(&self) -> u64 {
         self.0.settings.names_version()
@@ -186,7 +193,7 @@ impl EngineHandle {
     }
 
     /// Takes what another node says; `false`: it is of no node of this cluster, or old.
-    pub(crate) fn pushed(&self, header: &str, body: &[u8]) -> Option<String> {
+    pub fn pushed(&self, header: &str, body: &[u8]) -> Option<String> {
         let key = &self.0.ports.links.key;
         if !key.verifies(header, self.now(), body) {
             return None;

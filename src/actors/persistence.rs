@@ -111,10 +111,12 @@ impl Persistence {
         let counts = self.context.counting.lock().take(!self.flushers.is_empty(), Instant::now());
         let mut gathering = self.gathering.lock();
         let will_write = !gathering.is_empty() || !counts.is_empty();
-        gathering.add(self.context.inbox.collect(will_write), Instant::now());
+        let (writes, timer_until) = self.context.inbox.collect(will_write, Instant::now());
+        gathering.add(writes, Instant::now());
         let is_idle = gathering.is_empty() && counts.is_empty();
         drop(gathering);
         if is_idle {
+            timer_until.into_iter().for_each(|until| self.look_at(until, ctx));
             self.become_idle(ctx);
             return;
         }
@@ -126,6 +128,17 @@ impl Persistence {
             done.ok()
         };
         ctx.spawn(written.into_actor(self).map(|written, actor, ctx| actor.finish_write(written, ctx)));
+    }
+
+    /// Looks into the inbox at this time, unless another write has taken along what waits.
+    fn look_at(&self, at: Instant, ctx: &mut Context<Self>) {
+        let context = self.context.clone();
+        let timer = async move { context.inbox.is_due(at).await };
+        ctx.spawn(timer.into_actor(self).map(|is_due, actor, ctx| {
+            if is_due {
+                actor.write_if_idle(ctx);
+            }
+        }));
     }
 
     /// There is nothing to write now.
@@ -239,6 +252,7 @@ impl Persistence {
 
     fn finish_commit(&mut self, committed: Committed, ctx: &mut Context<Self>) {
         let Committed { mut content, mut report, took } = committed;
+        self.context.inbox.note_commit(took);
         self.checkpoint_if_due(ctx);
         let outdated = content.take_outdated(&mut report);
         self.gathering.lock().put_back_outdated(outdated);
@@ -306,7 +320,7 @@ impl Handler<DropRecords> for Persistence {
     fn handle(&mut self, _: DropRecords, ctx: &mut Self::Context) {
         self.drops_records = self.is_writing;
         let mut gathering = self.gathering.lock();
-        gathering.add(self.context.inbox.collect(true), Instant::now());
+        gathering.add(self.context.inbox.collect_all(), Instant::now());
         gathering.drop_records();
         drop(gathering);
         self.write_if_idle(ctx);
@@ -318,7 +332,7 @@ impl Handler<Flush> for Persistence {
     fn handle(&mut self, _: Flush, ctx: &mut Self::Context) -> Self::Result {
         let (done, flushed) = oneshot::channel();
         let mut gathering = self.gathering.lock();
-        gathering.add(self.context.inbox.collect(true), Instant::now());
+        gathering.add(self.context.inbox.collect_all(), Instant::now());
         let mark = gathering.mark();
         drop(gathering);
         self.flushers.push(Flusher { mark, has_counts: false, done });

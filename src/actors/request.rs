@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytestring::ByteString;
+
 use super::context::ActorSettings;
-use crate::domain::credentials::{ClientCertificate, TokenGrant};
+use crate::domain::credentials::{ShownCertificate, TokenGrant};
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::{CustomHeader, Endpoint};
 use crate::domain::rotation::SecretId;
 use crate::domain::secret::Secret;
-use crate::domain::sent_request::{EndpointHeaders, HeaderStyle, SentRequest};
+use crate::domain::sent_request::{EndpointHeaders, Header, HeaderStyle, SentRequest};
 use crate::domain::signing::{Digest, Signer, SigningKey};
 use crate::domain::time::UnixMillis;
 use crate::transport::AttemptRequest;
@@ -22,8 +24,8 @@ pub struct RequestTemplate {
     pub ordered: bool,
     url: Arc<str>,
     timeout: Duration,
-    custom_headers: Vec<CustomHeader>,
-    client_certificate: Option<Arc<ClientCertificate>>,
+    custom_headers: Vec<Header>,
+    client_certificate: Option<ShownCertificate>,
     oauth2: Option<Arc<TokenGrant>>,
     /// Newest first; never empty.
     keys: Vec<Key>,
@@ -53,28 +55,34 @@ impl RequestTemplate {
         let previous = endpoint.previous_secrets.iter();
         let previous = previous.map(|previous| Key::new(&previous.secret, Some(previous.expires_at)));
         let oauth2 = endpoint.credentials.oauth2.as_deref();
+        let organization_id = endpoint.organization_id;
+        let shown =
+            |certificate: &Arc<_>| ShownCertificate { organization_id, certificate: Arc::clone(certificate) };
         let mut custom_names: Vec<String> = endpoint.headers.iter().map(|header| header.name.clone()).collect();
         // its value is a secret as theirs are
         custom_names.extend(oauth2.map(|_| "authorization".to_owned()));
+        let to_header = |header: &CustomHeader| {
+            (ByteString::from(header.name.as_str()), ByteString::from(header.value.expose()))
+        };
+        let style = match endpoint.header_style {
+            HeaderStyle::Svix if settings.whitelabel_headers => HeaderStyle::Standard,
+            style => style,
+        };
         Self {
             version: endpoint.version,
             ordered: endpoint.ordered,
             url: Arc::from(endpoint.url.as_str()),
             timeout: endpoint.timeout,
-            custom_headers: endpoint.headers.clone(),
-            client_certificate: endpoint.credentials.client_certificate.clone(),
-            oauth2: oauth2
-                .map(|settings| Arc::new(TokenGrant::new(endpoint.organization_id, endpoint.id, settings))),
+            custom_headers: endpoint.headers.iter().map(to_header).collect(),
+            client_certificate: endpoint.credentials.client_certificate.as_ref().map(shown),
+            oauth2: oauth2.map(|settings| Arc::new(TokenGrant::new(organization_id, endpoint.id, settings))),
             keys: std::iter::once(Key::new(&endpoint.secret, None)).chain(previous).collect(),
-            headers: Arc::new(EndpointHeaders {
-                user_agent: settings.user_agent.clone(),
-                style: match endpoint.header_style {
-                    HeaderStyle::Svix if settings.whitelabel_headers => HeaderStyle::Standard,
-                    style => style,
-                },
-                prefix: settings.header_prefix.clone(),
+            headers: Arc::new(EndpointHeaders::new(
+                &settings.user_agent,
+                style,
+                settings.header_prefix.clone(),
                 custom_names,
-            }),
+            )),
         }
     }
 
@@ -131,13 +139,11 @@ impl RequestTemplate {
             standard: valid.map(|Key { signer, .. }| signer.sign_standard(&id, &timestamp, body)).collect(),
         };
         let mut headers = sent.fixed_headers(delivery.id, number, now);
-        for CustomHeader { name, value } in &self.custom_headers {
-            headers.push((name.clone(), value.expose().to_owned()));
-        }
+        headers.extend_from_slice(&self.custom_headers);
         let fresh_connection = delivery.follow_up.as_ref().is_some_and(|known| known.on_fresh_connection);
         let request = AttemptRequest {
             url: self.url.clone(),
-            headers: Arc::new(headers),
+            headers,
             body: body.clone(),
             timeout: self.timeout,
             fresh_connection,
@@ -193,7 +199,7 @@ mod tests {
     }
 
     fn header<'a>(request: &'a AttemptRequest, name: &str) -> Option<&'a str> {
-        request.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        request.headers.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
     }
 
     fn request(endpoint: &Endpoint, number: u32, now: UnixMillis) -> AttemptRequest {
@@ -230,7 +236,7 @@ mod tests {
             let settings = ActorSettings { whitelabel_headers, ..settings() };
             let template = RequestTemplate::new(&endpoint, &settings);
             let (request, _) = template.request(&delivery(), 2, SecretId::of(&endpoint.secret), NOW);
-            let names: Vec<String> = request.headers.iter().map(|(name, _)| name.clone()).collect();
+            let names: Vec<String> = request.headers.iter().map(|(name, _)| name.to_string()).collect();
             let ours = ["id", "timestamp", "signature"].map(|name| format!("{prefix}-{name}"));
             let expected =
                 [&["content-type".to_owned(), "user-agent".to_owned()], &ours[..], &["X-Token".to_owned()]];

@@ -76,6 +76,8 @@ struct Supervised {
 /// A thread serves what is ready on it in turn, so that one organization with thousands of attempts in flight keeps every
 /// other supervisor on its thread waiting for as long as they take. Those of organizations with few supervisors have
 /// threads of their own, to which the system gives a processor at once.
+///
+/// Without any, they live where the router does.
 pub struct SupervisorThreads {
     of_few: Vec<ArbiterHandle>,
     of_many: Vec<ArbiterHandle>,
@@ -98,9 +100,16 @@ impl SupervisorThreads {
         Self { of_few: vec![thread.clone()], of_many: vec![thread] }
     }
 
-    fn of(&self, share: &OrganizationShare, endpoint_id: EndpointId) -> &ArbiterHandle {
+    /// All of them where the router lives, in the same `LocalSet`: whoever drops that ends the engine as `kill -9` does. For
+    /// tests.
+    pub fn none() -> Self {
+        Self { of_few: Vec::new(), of_many: Vec::new() }
+    }
+
+    fn of(&self, share: &OrganizationShare, endpoint_id: EndpointId) -> Option<&ArbiterHandle> {
         let threads = if share.held(Resource::Supervisors) <= FEW { &self.of_few } else { &self.of_many };
-        &threads[endpoint_id.partition() as usize % threads.len()]
+        let place = (endpoint_id.partition() as usize).checked_rem(threads.len())?;
+        threads.get(place)
     }
 }
 
@@ -200,8 +209,12 @@ impl Router {
             is_urgent,
             credits: credits.clone(),
         };
-        let arbiter = self.arbiters.of(&share, endpoint_id);
-        let addr = EndpointSupervisor::start_in_arbiter(arbiter, move |_| EndpointSupervisor::new(parts));
+        let addr = match self.arbiters.of(&share, endpoint_id) {
+            Some(arbiter) => {
+                EndpointSupervisor::start_in_arbiter(arbiter, move |_| EndpointSupervisor::new(parts))
+            }
+            None => EndpointSupervisor::new(parts).start(),
+        };
         Supervised { organization_id, addr, generation, sent: 0, credits, share, place }
     }
 

@@ -15,6 +15,7 @@ use super::context::ActorContext;
 use super::listeners::Listeners;
 use super::mailbox::post;
 use super::messages::{EndpointChanged, OrganizationDeleted, PayloadErased};
+use crate::domain::credentials::CertificateEnds;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_type_registry::{EventTypeRegistry, KnownType};
 use crate::domain::event_types::DefinedEventType;
@@ -42,6 +43,7 @@ pub(crate) struct SettingsCache {
     ports: SettingsPorts,
     subscriptions: RwLock<Subscriptions>,
     public_keys: RwLock<PublicKeys>,
+    certificate_ends: RwLock<CertificateEnds>,
     event_types: Arc<RwLock<EventTypeRegistry>>,
     listeners: Listeners,
     /// The last line of the log that is in the two.
@@ -65,9 +67,11 @@ impl SettingsCache {
         let applied = store.last_change()?;
         let mut subscriptions = Subscriptions::default();
         let mut public_keys = PublicKeys::default();
+        let mut certificate_ends = CertificateEnds::default();
         scan_endpoints(store, |endpoint| {
             subscriptions.upsert(&endpoint);
             public_keys.upsert(&endpoint);
+            certificate_ends.upsert(&endpoint);
         })?;
         subscriptions.set_verbatim(store.verbatim_organizations()?);
         let event_types = read_event_types(&context)?;
@@ -78,6 +82,7 @@ impl SettingsCache {
             listeners,
             subscriptions: RwLock::new(subscriptions),
             public_keys: RwLock::new(public_keys),
+            certificate_ends: RwLock::new(certificate_ends),
             event_types: Arc::new(RwLock::new(event_types)),
             applied: AtomicI64::new(applied.0),
             names_version: AtomicU64::new(0),
@@ -97,6 +102,11 @@ impl SettingsCache {
     /// What verifies the signatures of which webhook.
     pub(super) fn public_keys(&self) -> RwLockReadGuard<'_, PublicKeys> {
         self.public_keys.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When whose client certificate ends.
+    pub(super) fn certificate_ends(&self) -> RwLockReadGuard<'_, CertificateEnds> {
+        self.certificate_ends.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every organization's own event types.
@@ -189,6 +199,7 @@ impl SettingsCache {
                         tracing::error!(%error, webhook = %id, organization = %organization_id, "a webhook can't be read; it gets no new events");
                         self.write_subscriptions().remove(organization_id, id);
                         self.write_public_keys().remove(id);
+                        self.write_certificate_ends().remove(id);
                     }
                     found => self.apply_endpoint(organization_id, id, found?.map(|start| start.endpoint)),
                 }
@@ -211,6 +222,7 @@ impl SettingsCache {
                 self.write_event_types().remove_organization(organization_id);
                 for endpoint_id in endpoints {
                     self.write_public_keys().remove(endpoint_id);
+                    self.write_certificate_ends().remove(endpoint_id);
                     self.announce(organization_id, endpoint_id, None);
                 }
                 post(&self.ports.organization_deleted, OrganizationDeleted);
@@ -276,10 +288,12 @@ impl SettingsCache {
             Some(endpoint) => {
                 self.write_subscriptions().upsert(endpoint);
                 self.write_public_keys().upsert(endpoint);
+                self.write_certificate_ends().upsert(endpoint);
             }
             None => {
                 self.write_subscriptions().remove(organization_id, endpoint_id);
                 self.write_public_keys().remove(endpoint_id);
+                self.write_certificate_ends().remove(endpoint_id);
             }
         }
         self.announce(organization_id, endpoint_id, endpoint);
@@ -296,6 +310,10 @@ impl SettingsCache {
 
     fn write_public_keys(&self) -> RwLockWriteGuard<'_, PublicKeys> {
         self.public_keys.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_certificate_ends(&self) -> RwLockWriteGuard<'_, CertificateEnds> {
+        self.certificate_ends.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write_event_types(&self) -> RwLockWriteGuard<'_, EventTypeRegistry> {

@@ -344,7 +344,7 @@ mod tests {
     }
 
     fn failed(endpoint_id: i64, at: i64, body: &'static [u8]) -> Outcome {
-        let response = Response { status: 500, headers: Vec::new(), body: Bytes::from_static(body) };
+        let response = Response::new(500, Vec::new(), Bytes::from_static(body));
         let result = AttemptResult { response: Ok(response), duration: Duration::ZERO };
         let next = NextStep::RetryAt(UnixMillis(at + 60_000));
         Outcome { finished_at: UnixMillis(at), result, next, ..outcomes(endpoint_id - 1..endpoint_id).remove(0) }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytestring::ByteString;
 use tokio::time::Instant;
 
 use super::context::ActorContext;
@@ -12,6 +13,7 @@ use super::publish_reply::PublishResult;
 use crate::domain::attempt::AttemptResult;
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::ids::EndpointId;
+use crate::domain::sent_request::Header;
 use crate::domain::time::UnixMillis;
 use crate::domain::trace_context::{TRACEPARENT, TRACESTATE, TraceContext};
 use crate::store::{CommitReport, EventCommit, WriteBatch};
@@ -112,15 +114,14 @@ impl AttemptTrace {
 
     /// Adds the headers, unless the webhook has such a header of its own.
     pub(super) fn add_to(&self, request: &mut AttemptRequest) {
-        let has_own = |(name, _): &(String, String)| {
-            name.eq_ignore_ascii_case(TRACEPARENT) || name.eq_ignore_ascii_case(TRACESTATE)
-        };
+        let has_own =
+            |(name, _): &Header| name.eq_ignore_ascii_case(TRACEPARENT) || name.eq_ignore_ascii_case(TRACESTATE);
         if request.headers.iter().any(has_own) {
             return;
         }
-        let headers = Arc::make_mut(&mut request.headers);
-        headers.push((TRACEPARENT.to_owned(), self.sent.traceparent()));
-        headers.extend(self.sent.tracestate().map(|state| (TRACESTATE.to_owned(), state.to_owned())));
+        let name = ByteString::from_static;
+        request.headers.push((name(TRACEPARENT), self.sent.traceparent().into()));
+        request.headers.extend(self.sent.tracestate().map(|state| (name(TRACESTATE), state.into())));
     }
 
     pub(super) fn end(self, result: &AttemptResult) {

@@ -1,4 +1,4 @@
-//! Gauges that cost a read of the database. Reads are bounded, far between, and made on threads that give way to everything
+//! Gauges that somebody has to look for, most of them in the database. Reads are bounded, far between, and made on threads that give way to everything
 //! else; each node looks at its own webhooks.
 
 use std::ops::RangeInclusive;
@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 use super::context::ActorContext;
+use super::handle::EngineHandle;
 use crate::domain::health::EndpointStates;
 use crate::store::StoreResult;
 use crate::telemetry;
@@ -35,13 +36,30 @@ const SIZE: Watch =
 /// Webhooks of one read. Smaller: more reads. Larger: a read holds its connection for longer.
 const WEBHOOKS_A_READ: usize = 1_000;
 
+/// Between two looks at the client certificates, which are in memory. Smaller: more work for what changes within days.
+/// Larger: an alert goes on after a certificate was replaced.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(60);
+
 /// Looks for as long as the engine runs.
-pub(crate) async fn watch(context: Arc<ActorContext>, threads: Handle) {
+pub(crate) async fn watch(context: Arc<ActorContext>, engine: EngineHandle, threads: Handle) {
     tokio::join!(
+        certificates(&engine, &threads),
         repeat(&context, &threads, OLDEST_PENDING),
         repeat(&context, &threads, WEBHOOKS),
         repeat(&context, &threads, SIZE),
     );
+}
+
+async fn certificates(engine: &EngineHandle, threads: &Handle) {
+    loop {
+        let engine = engine.clone();
+        let look =
+            move || telemetry::CertificatesCounted { seen: engine.certificates(), now: engine.now() }.emit();
+        if threads.spawn_blocking(look).await.is_err() {
+            return;
+        }
+        sleep(CERTIFICATES_EVERY).await;
+    }
 }
 
 async fn repeat(context: &Arc<ActorContext>, threads: &Handle, watch: Watch) {

@@ -68,6 +68,11 @@ impl NodeView {
     fn of(member: &Member, silence: Duration, seen: &ClusterSeen) -> Self {
         let NodeReport { attempts_in_flight, pending, clock_offset_ms, settings: _, events_taken: _ } =
             NodeReport::read(&member.report);
+        // what it said last, others have now
+        let (attempts_in_flight, pending, partitions) = match member.state.has_rights() {
+            true => (attempts_in_flight, pending, seen.map.of(member.slot).count()),
+            false => (0, 0, 0),
+        };
         Self {
             name: member.name.clone(),
             node: member.slot.0,
@@ -76,7 +81,7 @@ impl NodeView {
             advertise: member.advertise.clone(),
             started_at: member.started_at,
             last_beat_ms_ago: u64::try_from(silence.as_millis()).unwrap_or(u64::MAX),
-            partitions: seen.map.of(member.slot).count(),
+            partitions,
             attempts_in_flight,
             pending,
             clock_offset_ms,
@@ -98,5 +103,24 @@ pub(crate) async fn push(api: web::Data<Api>, request: HttpRequest, body: web::B
     match header.and_then(|header| api.engine.pushed(header, &body)) {
         Some(answer) => HttpResponse::NoContent().insert_header((PUSH_HEADER, answer)).finish(),
         None => Problem::new(ErrorCode::NotFound, "there is no such route; GET /docs lists them").into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::cluster::tests::member;
+    use crate::domain::cluster::{PartitionMap, Slot};
+
+    #[test]
+    fn a_node_without_rights_has_nothing_whatever_it_said_last() {
+        let report = r#"{"attempts_in_flight": 3, "pending": 7}"#;
+        let said = |slot, state| (Member { report: report.to_owned(), ..member(slot, state) }, Duration::ZERO);
+        let members = vec![said(0, MemberState::Live), said(1, MemberState::Fenced)];
+        let seen = ClusterSeen { members, map: PartitionMap::owned_by(Slot(0)), ..ClusterSeen::default() };
+        let view = ClusterView::of(&seen, Duration::ZERO);
+        let has: Vec<_> =
+            view.nodes.iter().map(|node| (node.partitions, node.attempts_in_flight, node.pending)).collect();
+        assert_eq!(has, [(256, 3, 7), (0, 0, 0)]);
     }
 }

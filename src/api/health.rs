@@ -13,6 +13,7 @@ use super::problem::{ErrorCode, Problem};
 use super::webhooks::WHAT;
 use super::{Api, all_health, path_id};
 use crate::actors::statistics::CurrentStatistics;
+use crate::domain::credentials::CertificateFacts;
 use crate::domain::health::EndpointState;
 use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::domain::last_failure::LastFailure;
@@ -33,10 +34,29 @@ pub(crate) struct WebhookHealthView {
     pub pending: u64,
     /// When the oldest pending delivery was created.
     pub oldest_pending_at: Option<UnixMillis>,
+    /// The end of its client certificate.
+    pub client_certificate: Option<CertificateHealthView>,
     /// The newest failed attempt, even if others succeeded after it.
     pub last_failure: Option<LastFailureView>,
     pub last_1h: PeriodView,
     pub last_24h: PeriodView,
+}
+
+/// How close the end of a certificate is.
+#[derive(Serialize)]
+pub(crate) struct CertificateHealthView {
+    /// `valid`, `expiring` or `expired`.
+    pub state: &'static str,
+    /// Receivers refuse it from then on.
+    pub not_after: UnixMillis,
+    /// Whole days until then; `null` when it is over.
+    pub days_left: Option<u64>,
+}
+
+impl CertificateHealthView {
+    fn new(facts: &CertificateFacts, now: UnixMillis) -> Self {
+        Self { state: facts.state(now).as_str(), not_after: facts.not_after, days_left: facts.days_left(now) }
+    }
 }
 
 /// A summary of a failed attempt.
@@ -174,12 +194,14 @@ pub(crate) async fn of_webhook(
         let [last_1h, last_24h] = periods(store, &counted, organization_id, Some(id), now)?;
         let last_failure = counted.last_failure(store, organization_id, id)?;
         let probe_at = found.health.probe_at;
+        let certificate = found.endpoint.credentials.client_certificate.as_deref();
         Ok(Some(WebhookHealthView {
             state: EndpointState::of(&found.endpoint, Some(&found.health)),
             breaker: BreakerView { state: if probe_at.is_some() { "open" } else { "closed" }, probe_at },
             failing_since: found.health.failing_since,
             pending: pending.pending,
             oldest_pending_at: pending.oldest_pending_at,
+            client_certificate: certificate.map(|shown| CertificateHealthView::new(shown.facts(), now)),
             last_failure: last_failure.map(LastFailureView::from),
             last_1h,
             last_24h,

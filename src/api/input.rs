@@ -198,10 +198,22 @@ impl<'a> JsonFields<'a> {
 
     /// Reports a field that exists but can't be set here.
     pub(crate) fn refuse(&mut self, name: &'static str, message: &str, errors: &mut Errors) {
-        if self.take(name).is_some() {
+        if self.hidden(|fields| fields.take(name)).is_some() {
             errors.add(format!("{}{name}", self.prefix), message);
         }
-        self.known.pop();
+    }
+
+    /// Reads fields that no error names among those to set.
+    pub(crate) fn hidden<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let named = self.known.len();
+        let read = read(self);
+        self.known.truncate(named);
+        read
+    }
+
+    /// Whether a field is there that no reader took yet.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|(entry, _)| entry == name)
     }
 
     /// All remaining fields, for objects whose names the client chooses.

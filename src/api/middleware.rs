@@ -67,6 +67,7 @@ fn named(response: ServiceResponse<BoxBody>, id: &HeaderValue) -> ServiceRespons
 }
 
 fn served(response: &ServiceResponse<BoxBody>, method: &Method, id: &HeaderValue, begin: Instant) {
+    let ended_at = Instant::now();
     let request = response.request();
     let caller = request.extensions().get::<Caller>().copied();
     HttpRequestServed {
@@ -74,8 +75,8 @@ fn served(response: &ServiceResponse<BoxBody>, method: &Method, id: &HeaderValue
         method: method.as_str(),
         status: response.status().as_u16(),
         path: request.path(),
-        duration: begin.elapsed(),
-        ended_at: Instant::now().into_std(),
+        duration: ended_at.duration_since(begin),
+        ended_at: ended_at.into_std(),
         bytes: length(response.response().body().size()),
         has_key: caller.is_some(),
         organization_id: caller.and_then(|caller| caller.organization_id()),

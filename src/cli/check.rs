@@ -1,14 +1,16 @@
 //! `ringback check`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use ringback::config::{Flags, load};
 use ringback::domain::json_text::harmless;
-use ringback::engine::lower_priority;
-use ringback::store::{self, CheckEvent, CheckMode, CheckReport, Checked};
+use ringback::engine::{SystemEntropy, lower_priority};
+use ringback::store::cipher::Cipher;
+use ringback::store::{self, CheckEvent, CheckMode, CheckReport, CheckTerms, Checked};
 
 use super::serve::unusable;
 use super::table::{Column, NOTHING, Table};
@@ -16,12 +18,17 @@ use super::{now, print_error, print_json, print_line};
 
 #[derive(Args)]
 #[command(after_help = "\
-Looks at the file itself, the schema, rows that point to nothing, counts that
-are kept beside what they count, and states that can't be. Beside a running
-engine it only reads. Needs no master key.
+Looks at the file itself, the schema, rows that point to nothing or are missing,
+payloads, counts that are kept beside what they count, and states that can't be.
+Beside a running engine it only reads.
 
-Exits with 0 when all is well, 1 when something is wrong, and 2 when something
-could not be checked.
+With the master key (RINGBACK_MASTER_KEY, as for `serve`) it decrypts all
+secrets; without it, it says that this was left out.
+
+Exit codes:
+  0  all is well, or everything that was wrong is repaired
+  1  something is wrong: the output says what, and what to do
+  2  something could not be checked
 
 --repair needs the database for itself: stop the engine, and make a backup. It
 repairs what loses nothing that could still be sent, and says each thing.
@@ -75,8 +82,11 @@ fn check(args: &CheckArgs) -> anyhow::Result<CheckReport> {
     bar.set_style(ProgressStyle::with_template("{spinner} {msg}, {elapsed}")?);
     bar.set_message("the database itself");
     bar.enable_steady_tick(Duration::from_millis(100));
-    let mode = if args.repair { CheckMode::Repair { now: now() } } else { CheckMode::Look };
-    let report = store::check(&settings.database_url, mode, &mut |event| match event {
+    let mode = if args.repair { CheckMode::Repair } else { CheckMode::Look };
+    let key = settings.master_key.as_ref();
+    let cipher = key.map(|key| Cipher::from_master_key(key, Arc::new(SystemEntropy))).transpose()?;
+    let terms = CheckTerms { mode, now: now(), retention: settings.delivery.retention, cipher };
+    let report = store::check(&settings.database_url, &terms, &mut |event| match event {
         CheckEvent::Looked { at, rows } => bar.set_message(format!("{at}: {} rows", HumanCount(rows))),
         CheckEvent::Repaired(what) => bar.suspend(|| print_error(&format!("repaired: {}", harmless(what)))),
     });
@@ -95,6 +105,7 @@ fn exit_code(report: &CheckReport) -> i32 {
 fn result(checked: &Checked) -> &'static str {
     match checked {
         Checked { skipped: Some(_), .. } => "not checked",
+        Checked { left_out: Some(_), .. } => "left out",
         checked if checked.is_finding() => "WRONG",
         Checked { wrong: 0, .. } => "ok",
         _ => "repaired",
@@ -125,20 +136,26 @@ fn print_report(report: &CheckReport) {
         _ => "",
     };
     print_line(&format!("\n{}, schema {}{used}", report.database, report.schema));
-    for checked in &report.checks {
-        if let Some(reason) = &checked.skipped {
-            print_line(&format!("\nnot checked: {}\n  {}", checked.what, harmless(reason)));
+    report.checks.iter().for_each(print_details);
+}
+
+/// What can't be said in a line of the table.
+fn print_details(checked: &Checked) {
+    let table = if checked.table.is_empty() { String::new() } else { format!("{}: ", checked.table) };
+    if let Some(reason) = &checked.skipped {
+        print_line(&format!("\nnot checked: {table}{}\n  {}", checked.what, harmless(reason)));
+    }
+    if let Some(reason) = &checked.left_out {
+        print_line(&format!("\nleft out: {table}{}\n  {}", checked.what, harmless(reason)));
+    }
+    if checked.is_finding() {
+        print_line(&format!("\nwrong: {table}{}", checked.what));
+        checked.examples.iter().for_each(|example| print_line(&format!("  {}", harmless(example))));
+        let more = checked.wrong.saturating_sub(checked.examples.len() as u64);
+        if more > 0 && !checked.examples.iter().any(|example| example.ends_with("rows")) {
+            print_line(&format!("  and {} more", HumanCount(more)));
         }
-        if checked.is_finding() {
-            let table = if checked.table.is_empty() { String::new() } else { format!("{}: ", checked.table) };
-            print_line(&format!("\nwrong: {table}{}", checked.what));
-            checked.examples.iter().for_each(|example| print_line(&format!("  {}", harmless(example))));
-            let more = checked.wrong.saturating_sub(checked.examples.len() as u64);
-            if more > 0 && !checked.examples.iter().any(|example| example.ends_with("rows")) {
-                print_line(&format!("  and {} more", HumanCount(more)));
-            }
-            print_line(&format!("  what to do: {}", checked.advice));
-        }
+        print_line(&format!("  what to do: {}", checked.advice));
     }
 }
 
@@ -156,7 +173,7 @@ fn json(report: &CheckReport) -> String {
                 "result": result(checked).to_lowercase().replace(' ', "_"),
                 "examples": checked.examples,
                 "advice": Some(&checked.advice).filter(|_| checked.is_finding()),
-                "reason": checked.skipped,
+                "reason": checked.skipped.as_ref().or(checked.left_out.as_ref()),
             })
         })
         .collect();

@@ -1,8 +1,8 @@
 //! `ringback config check`.
 
 use clap::{Args, Subcommand};
+use ringback::config::inspect;
 use ringback::config::keys::KEYS;
-use ringback::config::{SettingsProblem, inspect};
 
 use super::print_line;
 use super::serve::{SettingsArgs, unusable};
@@ -37,9 +37,11 @@ pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     let ConfigCommand::Check { settings } = &args.command;
     let (loaded, mut problems) = inspect(&settings.flags());
     for key in KEYS {
+        let of_key = || problems.iter().filter(|problem| problem.setting == Some(key.name));
         let value = key.show(&loaded.settings);
         let line = match &value {
             Some(value) => format!("{} = {value}", key.name),
+            None if of_key().next().is_some() => format!("# {} is set, and wrong", key.name),
             None => format!("# {} is not set", key.name),
         };
         match loaded.origins.get(key.name) {
@@ -47,16 +49,13 @@ pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
             None if value.is_some() => print_line(&format!("{line:<58} # default")),
             None => print_line(&line),
         }
+        // what is in effect instead is above
+        of_key().for_each(|problem| print_line(&format!("#   refused: {problem}")));
     }
     if let Err(error) = loaded.settings.check_complete() {
-        // a master key that cannot be read is already a problem; it is not missing as well
-        let is_given = problems.iter().any(names_master_key);
+        // a master key that can't be read is already a problem; it is not missing as well
+        let is_given = problems.iter().any(|problem| problem.setting == Some("master_key"));
         problems.extend(error.problems.into_iter().filter(|_| !is_given));
     }
     if problems.is_empty() { Ok(()) } else { Err(unusable(&problems)) }
-}
-
-fn names_master_key(problem: &SettingsProblem) -> bool {
-    let origin = problem.origin.as_ref().map(ToString::to_string).unwrap_or_default();
-    origin.to_ascii_lowercase().contains("master_key")
 }

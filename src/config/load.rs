@@ -66,6 +66,8 @@ impl fmt::Display for Origin {
 pub struct SettingsProblem {
     /// Where it is; `None` for a setting that is missing and for a file that can't be read.
     pub origin: Option<Origin>,
+    /// The setting that has this value; `None` when no setting does.
+    pub setting: Option<&'static str>,
     /// What is wrong; never contains the value of a secret.
     pub message: String,
 }
@@ -105,7 +107,7 @@ pub fn load(flags: &Flags) -> Result<Loaded, SettingsError> {
 pub fn inspect(flags: &Flags) -> (Loaded, Vec<SettingsProblem>) {
     let (file, unreadable) = match read_file(flags.config.as_deref()) {
         Ok(file) => (file, None),
-        Err(message) => (None, Some(SettingsProblem { origin: None, message })),
+        Err(message) => (None, Some(SettingsProblem { origin: None, setting: None, message })),
     };
     let file = file.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));
     let (loaded, mut problems) = merge_all(file, environment(), flags);
@@ -153,7 +155,9 @@ impl Settings {
              `openssl rand -base64 32`, keep it safe, and set RINGBACK_MASTER_KEY to it (with --dev one is created next to the \
              database)",
         );
-        Err(SettingsError { problems: vec![SettingsProblem { origin: None, message }] })
+        Err(SettingsError {
+            problems: vec![SettingsProblem { origin: None, setting: Some("master_key"), message }],
+        })
     }
 }
 
@@ -238,22 +242,34 @@ impl Merge {
             if let Some(key) = KEYS.iter().find(|key| key.variable() == *name) {
                 self.set(key, &SettingValue::Untyped(value.clone()), origin);
             } else if let Some(setting) = environment::of_file(name) {
-                if variables.iter().any(|(other, _)| other == setting) {
-                    self.problem(origin, format!("{setting} is set as well: keep one of the two"));
-                    continue;
-                }
-                let key = KEYS.iter().find(|key| key.variable() == setting);
-                match environment::read(value) {
-                    Ok(value) => key
-                        .into_iter()
-                        .for_each(|key| self.set(key, &SettingValue::Untyped(value.clone()), origin.clone())),
-                    Err(message) => self.problem(origin, message),
+                let is_set_twice = variables.iter().any(|(other, _)| other == setting);
+                if let Some(key) = KEYS.iter().find(|key| key.variable() == setting) {
+                    self.variable_of_file(key, value, origin, is_set_twice);
                 }
             } else {
                 let known = KEYS.iter().map(SettingKey::variable).chain(environment::file_variables());
                 self.problem(origin, unknown("variable", name, known));
             }
         }
+    }
+
+    /// A variable that names a file with the value.
+    fn variable_of_file(&mut self, key: &'static SettingKey, path: &str, origin: Origin, is_set_twice: bool) {
+        if is_set_twice {
+            self.problem_of(key, origin, format!("{} is set as well: keep one of the two", key.variable()));
+            return;
+        }
+        let problem = match environment::read(path) {
+            Err(message) => message,
+            Ok(value) => match key.read(&SettingValue::Untyped(value), &mut self.loaded.settings) {
+                Ok(()) => {
+                    self.loaded.origins.insert(key.name, origin);
+                    return;
+                }
+                Err(message) => format!("the file `{}`: {message}", path.trim()),
+            },
+        };
+        self.problem_of(key, origin, problem);
     }
 
     fn flags(&mut self, flags: &Flags) {
@@ -284,12 +300,13 @@ impl Merge {
             let origin =
                 origins.get(key).or_else(|| origins.get("delivery.breaker_initial_pause_seconds")).cloned();
             let message = format!("{key} is less than delivery.breaker_initial_pause_seconds");
-            self.problems.push(SettingsProblem { origin, message });
+            self.problems.push(SettingsProblem { origin, setting: Some(key), message });
         }
         let origins = &self.loaded.origins;
         if let (Some(_), Some(origin)) = (origins.get("defaults.retry"), origins.get("defaults.retry_policy")) {
             let message = String::from("not together with defaults.retry: keep one of the two");
-            self.problems.push(SettingsProblem { origin: Some(origin.clone()), message });
+            let setting = Some("defaults.retry_policy");
+            self.problems.push(SettingsProblem { origin: Some(origin.clone()), setting, message });
         }
     }
 
@@ -298,12 +315,16 @@ impl Merge {
             Ok(()) => {
                 self.loaded.origins.insert(key.name, origin);
             }
-            Err(message) => self.problem(origin, message),
+            Err(message) => self.problem_of(key, origin, message),
         }
     }
 
+    fn problem_of(&mut self, key: &'static SettingKey, origin: Origin, message: String) {
+        self.problems.push(SettingsProblem { origin: Some(origin), setting: Some(key.name), message });
+    }
+
     fn problem(&mut self, origin: Origin, message: String) {
-        self.problems.push(SettingsProblem { origin: Some(origin), message });
+        self.problems.push(SettingsProblem { origin: Some(origin), setting: None, message });
     }
 }
 

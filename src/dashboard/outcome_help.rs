@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn a_code_is_shown_as_retried_exactly_when_the_engine_retries_it() {
         for code in 100..700 {
-            let answer = Ok(Response { status: code, headers: Vec::new(), body: bytes::Bytes::new() });
+            let answer = Ok(Response::new(code, Vec::new(), bytes::Bytes::new()));
             let is_retried = matches!(judge(&answer, RetryOn::default(), UnixMillis(0)), Verdict::Retry { .. });
             assert_eq!(of_code(code).is_retried, is_retried, "{code}");
             assert_eq!(of_code(code).help.is_empty(), matches!(code, 200..=299 | 408 | 425), "{code}");

@@ -169,9 +169,29 @@ pub struct Response {
     pub headers: Vec<(String, String)>,
     /// The first 16 KiB of the body, unchanged.
     pub body: Bytes,
+    /// Why it is no longer.
+    pub body_end: BodyEnd,
+}
+
+/// Why no more of a body was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyEnd {
+    /// That was all.
+    Whole,
+    /// As much as is kept was there; perhaps more followed.
+    Full,
+    /// The rest did not come in the attempt's time.
+    Stalled,
+    /// The connection was closed before the end, or what came is no body.
+    Cut,
 }
 
 impl Response {
+    /// With a body that came whole.
+    pub fn new(status: u16, headers: Vec<(String, String)>, body: Bytes) -> Self {
+        Self { status, headers, body, body_end: BodyEnd::Whole }
+    }
+
     /// The first value of a header; `name` in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
@@ -312,7 +332,7 @@ mod tests {
 
     fn answer(status: u16, headers: &[(&str, &str)]) -> Result<Response, AttemptError> {
         let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Ok(Response { status, headers, body: Bytes::new() })
+        Ok(Response::new(status, headers, Bytes::new()))
     }
 
     #[test]

@@ -75,7 +75,7 @@ mod tests {
     }
 
     fn answered(status: u16) -> Result<Response, AttemptError> {
-        Ok(Response { status, headers: Vec::new(), body: Bytes::new() })
+        Ok(Response::new(status, Vec::new(), Bytes::new()))
     }
 
     fn only_secret() -> SecretTerms {

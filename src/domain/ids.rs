@@ -32,15 +32,13 @@ pub struct ParseIdError {
     pub prefix: &'static str,
 }
 
-fn encode(id: i64, prefix: &str) -> String {
-    let mut text = String::with_capacity(prefix.len() + 1 + TEXT_LENGTH);
+fn append(id: i64, prefix: &str, text: &mut String) {
     text.push_str(prefix);
     text.push('_');
     for position in (0..TEXT_LENGTH).rev() {
         let digit = (id >> (5 * position)) & 31;
         text.push(char::from(ALPHABET[digit as usize]));
     }
-    text
 }
 
 fn decode(text: &str, prefix: &'static str) -> Result<i64, ParseIdError> {
@@ -68,9 +66,17 @@ macro_rules! id_type {
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub i64);
 
+        impl $name {
+            pub(crate) fn append_to(self, text: &mut String) {
+                append(self.0, $prefix, text);
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&encode(self.0, $prefix))
+                let mut text = String::with_capacity($prefix.len() + 1 + TEXT_LENGTH);
+                self.append_to(&mut text);
+                f.write_str(&text)
             }
         }
 

@@ -69,11 +69,7 @@ mod tests {
     use crate::domain::attempt::{AttemptResult, Response};
 
     fn outcome(answer: Result<(u16, &[u8]), AttemptError>, next: NextStep) -> Outcome {
-        let answer = answer.map(|(status, body)| Response {
-            status,
-            headers: Vec::new(),
-            body: Bytes::copy_from_slice(body),
-        });
+        let answer = answer.map(|(status, body)| Response::new(status, Vec::new(), Bytes::copy_from_slice(body)));
         Outcome {
             organization_id: OrganizationId(1),
             endpoint_id: EndpointId(2),

@@ -122,7 +122,7 @@ impl SigningKey {
 
     /// The CallIntel scheme: hex HMAC-SHA256 of the raw body.
     pub fn sign_document(&self, body: &Bytes) -> String {
-        document_text(&self.document_digest(body))
+        HEXLOWER.encode(&self.document_digest(body))
     }
 
     /// The same before it is written in hexadecimal.
@@ -166,13 +166,19 @@ impl SigningKey {
 }
 
 /// A signature of the document's scheme as its header has it.
-pub(crate) fn document_text(digest: &Digest) -> String {
-    HEXLOWER.encode(digest)
+pub(crate) fn append_document(digest: &Digest, text: &mut String) {
+    HEXLOWER.encode_append(digest, text);
 }
 
 /// Signatures of Standard Webhooks as their header has them: separated by spaces.
 pub(crate) fn standard_text(signatures: &[StandardSignature]) -> String {
-    let mut text = String::with_capacity(signatures.len() * (STANDARD_SIGNATURE_LENGTH + 1));
+    let spaces = signatures.len().saturating_sub(1);
+    let mut text = String::with_capacity(signatures.len() * STANDARD_SIGNATURE_LENGTH + spaces);
+    append_standard(signatures, &mut text);
+    text
+}
+
+pub(crate) fn append_standard(signatures: &[StandardSignature], text: &mut String) {
     for (place, signature) in signatures.iter().enumerate() {
         if place > 0 {
             text.push(' ');
@@ -182,9 +188,8 @@ pub(crate) fn standard_text(signatures: &[StandardSignature]) -> String {
             StandardSignature::Ed25519(long) => ("v1a,", long.as_ref()),
         };
         text.push_str(version);
-        BASE64.encode_append(bytes, &mut text);
+        BASE64.encode_append(bytes, text);
     }
-    text
 }
 
 fn constant_time_eq(left: &str, right: &str) -> bool {

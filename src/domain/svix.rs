@@ -1,5 +1,6 @@
 //! What only the Svix-compatible API knows: environments, and the event types that belong to them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -23,18 +24,18 @@ const MAX_NAME_BYTES: usize = 256;
 
 /// A level above organizations, which only tokens name. The default one has the organizations that were made without any.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Environment(String);
+pub struct Environment(Cow<'static, str>);
 
 impl Default for Environment {
     fn default() -> Self {
-        Self(DEFAULT_ENVIRONMENT.to_owned())
+        Self(Cow::Borrowed(DEFAULT_ENVIRONMENT))
     }
 }
 
 impl Environment {
     /// The one whose [notices](super::notice) are about all others.
     pub fn management() -> Self {
-        Self(MANAGEMENT_ENVIRONMENT.to_owned())
+        Self(Cow::Borrowed(MANAGEMENT_ENVIRONMENT))
     }
 
     /// Whether it is that one.
@@ -49,7 +50,7 @@ impl Environment {
 
     /// As the tables have it.
     pub(crate) fn of_stored(text: String) -> Self {
-        if text.is_empty() { Self::default() } else { Self(text) }
+        if text.is_empty() { Self::default() } else { Self(Cow::Owned(text)) }
     }
 
     /// Whether it is the one of whoever names none: then its organizations are the deployment's own.
@@ -66,7 +67,11 @@ impl FromStr for Environment {
         let rest = text.strip_prefix(PREFIX).ok_or(())?;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         let is_good = !rest.is_empty() && text.len() <= MAX_ENVIRONMENT_BYTES && rest.bytes().all(is_plain);
-        is_good.then(|| Self(text.to_owned())).ok_or(())
+        match text {
+            // that of most requests: its copies cost nothing
+            DEFAULT_ENVIRONMENT => Ok(Self::default()),
+            text => is_good.then(|| Self(Cow::Owned(text.to_owned()))).ok_or(()),
+        }
     }
 }
 

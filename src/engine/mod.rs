@@ -203,7 +203,7 @@ async fn serve(settings: Settings, parts: EngineParts) -> Result<(), EngineError
         tokio::time::sleep(SEEN_AFTER).await;
     }
     let read_threads = LowPriorityThreads::new()?;
-    actix::spawn(watching::watch(context.clone(), read_threads.handle()));
+    actix::spawn(watching::watch(context.clone(), actors.handle.clone(), read_threads.handle()));
     actix::spawn(async move {
         loop {
             tokio::time::sleep(GAUGE_REFRESH).await;
@@ -409,6 +409,10 @@ fn open_files() -> usize {
     allowed.ok().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
+/// A commit on memory or a fast disk costs less than an event would wait for the outcomes in its own. Smaller: events wait for them
+/// for nothing. Larger: a disk or database that syncs slowly does it twice for each event.
+const SPARE_COMMITS_FROM: Duration = Duration::from_millis(1);
+
 fn actor_settings(settings: &Settings, open_files: usize) -> ActorSettings {
     let delivery = &settings.delivery;
     ActorSettings {
@@ -419,6 +423,7 @@ fn actor_settings(settings: &Settings, open_files: usize) -> ActorSettings {
         payload_memory_bytes: delivery.payload_memory_bytes,
         max_uncommitted_events: delivery.max_uncommitted_events,
         max_uncommitted_bytes: delivery.max_uncommitted_bytes,
+        spare_commits_from: SPARE_COMMITS_FROM,
         limits: MachineLimits {
             breaker: BreakerConfig {
                 failure_threshold: delivery.breaker_failure_threshold,

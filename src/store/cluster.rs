@@ -5,7 +5,7 @@
 //! nothing ([`StoreError::Fenced`]). A lost connection is replaced under a new generation, so that
 //! what it had begun is decided by then.
 //!
-//! SQLite and the memory have one node, which owns everything.
+//! SQLite has one node, which owns everything; so has a memory that is not shared.
 
 use std::time::Duration;
 
@@ -36,6 +36,27 @@ pub struct Joining {
     pub started_at: UnixMillis,
     /// How long its beat may stand still before others may end its rights.
     pub lease: Duration,
+}
+
+impl Joining {
+    /// The row of a node that has just joined.
+    pub(super) fn member(&self, slot: Slot) -> Member {
+        Member {
+            slot,
+            incarnation: self.incarnation,
+            beat: 0,
+            state: MemberState::Joining,
+            name: self.name.clone(),
+            process: self.process.clone(),
+            advertise: self.advertise.clone(),
+            version: self.version.clone(),
+            protocol: PROTOCOL,
+            started_at: self.started_at,
+            lease: self.lease,
+            looks: 0,
+            report: String::new(),
+        }
+    }
 }
 
 /// What a node writes with its beat.
@@ -113,21 +134,7 @@ impl OnlyNode {
     const SLOT: Slot = Slot(0);
 
     pub(super) fn join(&self, joining: &Joining) -> Slot {
-        *self.member.lock() = Some(Member {
-            slot: Self::SLOT,
-            incarnation: joining.incarnation,
-            beat: 0,
-            state: MemberState::Joining,
-            name: joining.name.clone(),
-            process: joining.process.clone(),
-            advertise: joining.advertise.clone(),
-            version: joining.version.clone(),
-            protocol: PROTOCOL,
-            started_at: joining.started_at,
-            lease: joining.lease,
-            looks: 0,
-            report: String::new(),
-        });
+        *self.member.lock() = Some(joining.member(Self::SLOT));
         Self::SLOT
     }
 

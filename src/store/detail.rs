@@ -79,6 +79,11 @@ impl StoredAttempt {
     }
 }
 
+/// Whether a detail can be unpacked; what is wrong with it otherwise.
+pub(super) fn check(delivery_id: DeliveryId, started_at: UnixMillis, detail: &[u8]) -> Result<(), DetailError> {
+    packed::unpack(AttemptContext { delivery_id, started_at }, detail).map(|_| ())
+}
+
 /// The detail without headers and body of the response; `None` if it has neither.
 pub(super) fn without_response(
     delivery_id: DeliveryId,
@@ -171,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_response_can_be_forgotten_and_the_rest_stays() {
-        let response = Response { status: 500, headers: vec![("x".into(), "y".into())], body: "secret".into() };
+        let response = Response::new(500, vec![("x".into(), "y".into())], "secret".into());
         let stored = StoredAttempt::of(&outcome(Ok(response)));
         let before = stored.clone().into_record(DeliveryId(3)).unwrap();
         let detail = without_response(DeliveryId(3), UnixMillis(5), &stored.detail).unwrap().unwrap();
@@ -183,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_response_has_no_error_detail_and_keeps_its_headers() {
-        let response = Response { status: 500, headers: vec![("x".into(), "y".into())], body: "z".into() };
+        let response = Response::new(500, vec![("x".into(), "y".into())], "z".into());
         let record = StoredAttempt::of(&outcome(Ok(response))).into_record(DeliveryId(3)).unwrap();
         assert_eq!((record.error, record.error_detail), (None, None));
         assert_eq!(record.response_headers.unwrap()["x"], "y");

@@ -16,6 +16,7 @@ mod connection;
 mod credentials;
 mod detail;
 mod diesel_store;
+mod encrypted_rows;
 mod erasure;
 mod event_cache;
 mod fence;
@@ -48,7 +49,7 @@ pub use self::attempts::{
 };
 pub use self::audit::AuditStore;
 pub use self::changes::{ChangeNumber, ChangeStore, Changed, ChangesSince, SettingChange};
-pub use self::check::{CheckEvent, CheckMode, CheckReport, Checked};
+pub use self::check::{CheckEvent, CheckMode, CheckReport, CheckTerms, Checked};
 use self::cipher::Cipher;
 pub use self::cluster::{Beat, ClusterStore, ClusterView, Joining, Ownership, PROTOCOL};
 use self::diesel_store::DieselStore;
@@ -203,19 +204,19 @@ pub fn backup(database_url: &str, target: &Path, on_step: OnStep) -> StoreResult
 /// Looks a whole database through, and repairs what it safely can if it is told to. Refused while an engine runs only then.
 pub fn check(
     database_url: &str,
-    mode: CheckMode,
+    terms: &CheckTerms,
     on_event: &mut dyn FnMut(CheckEvent<'_>),
 ) -> StoreResult<CheckReport> {
-    let is_alone = mode != CheckMode::Look;
+    let is_alone = terms.mode != CheckMode::Look;
     if let Some(path) = database_url.strip_prefix(SQLITE) {
         let (subject, lock) = sqlite::open_for_check(path, is_alone)?;
-        let report = check::run(subject, mode, on_event);
+        let report = check::run(subject, terms, on_event);
         // after the connection
         drop(lock);
         return report;
     }
     if POSTGRES.iter().any(|scheme| database_url.starts_with(scheme)) {
-        return check::run(postgres::open_for_check(database_url, is_alone)?, mode, on_event);
+        return check::run(postgres::open_for_check(database_url, is_alone)?, terms, on_event);
     }
     Err(StoreError::Refused(String::from(UNKNOWN_URL)))
 }

@@ -2,6 +2,7 @@
 //! route of the table.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
@@ -40,7 +41,7 @@ struct Holder {
     /// Of one of our keys; a token's is known when its application is.
     caller: Option<Caller>,
     /// `None` for one of our keys.
-    claims: Option<Claims>,
+    claims: Option<Arc<Claims>>,
 }
 
 /// What a request is for, for handlers of routes with a permission.
@@ -191,7 +192,7 @@ impl Call<'_> {
         permission: Permission,
         environment: Environment,
         (own, caller): (Application, Caller),
-        claims: Option<Claims>,
+        claims: Option<Arc<Claims>>,
     ) -> Result<Access, SvixError> {
         let id = own.id;
         let valid_from = own.tokens.valid_from_at(self.api.engine().now());
@@ -213,7 +214,7 @@ impl Call<'_> {
         if only_reads && permission != Permission::ApplicationRead {
             return Err(only_reads_refused());
         }
-        let feature_flags = Some(claims.map(|claims| claims.feature_flags).unwrap_or_default());
+        let feature_flags = Some(claims.map(|claims| claims.feature_flags.clone()).unwrap_or_default());
         Ok(Access { environment, application, holder: Some(id), feature_flags, line: Line::from(&caller) })
     }
 
@@ -236,8 +237,8 @@ impl Call<'_> {
 }
 
 /// Whose token it is.
-fn of_claims(claims: Claims) -> Result<Bearer, SvixError> {
-    let Some(subject) = claims.sub.clone() else {
+fn of_claims(claims: Arc<Claims>) -> Result<Bearer, SvixError> {
+    let Some(subject) = &claims.sub else {
         return Err(SvixError::unauthorized("Invalid token (missing `sub`)."));
     };
     // the two codes of Svix's server
@@ -245,14 +246,14 @@ fn of_claims(claims: Claims) -> Result<Bearer, SvixError> {
         let detail = format!("`{claim}` of the token is not the id of an environment, which begins with org_");
         text.parse().map_err(|()| SvixError::bad_request(code, detail))
     };
-    match claims.org.clone() {
+    match &claims.org {
         None => {
-            let environment = environment(&subject, "bad_token", "sub")?;
+            let environment = environment(subject, "bad_token", "sub")?;
             Ok(Bearer::Environment { environment, caller: Caller::ADMIN, only_reads: claims.read_only })
         }
         Some(org) => {
-            let environment = environment(&org, BAD_TOKEN, "org")?;
-            let named = ApplicationName::parse_in(&environment, &subject)
+            let environment = environment(org, BAD_TOKEN, "org")?;
+            let named = ApplicationName::parse_in(&environment, subject)
                 .filter(|name| !matches!(name, ApplicationName::Ours(OrganizationRef::Uid(_))));
             let bad = || SvixError::bad_request(BAD_TOKEN, "`sub` of the token is not the id of an application");
             let name = named.ok_or_else(bad)?;

@@ -2,6 +2,7 @@
 //! find an application.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
@@ -15,16 +16,16 @@ const CAPACITY: usize = 4_096;
 
 /// Tokens that were signed with the one key there is, by their hashes. What is no token is not remembered.
 #[derive(Default)]
-pub(super) struct KnownTokens(Mutex<HashMap<[u8; 32], Claims>>);
+pub(super) struct KnownTokens(Mutex<HashMap<[u8; 32], Arc<Claims>>>);
 
 impl KnownTokens {
     /// What a token says; `None` when it is not one of ours, or not valid now.
-    pub(super) fn read(&self, key: &TokenKey, token: &str, now: UnixMillis) -> Option<Claims> {
+    pub(super) fn read(&self, key: &TokenKey, token: &str, now: UnixMillis) -> Option<Arc<Claims>> {
         let hash = hash_key(token);
         if let Some(claims) = self.0.lock().get(&hash) {
             return claims.is_valid_at(now).then(|| claims.clone());
         }
-        let claims = key.read(token, now)?;
+        let claims = Arc::new(key.read(token, now)?);
         let mut known = self.0.lock();
         if known.len() >= CAPACITY {
             known.clear();

@@ -105,7 +105,7 @@ pub(super) async fn create(
         return Ok(answer);
     }
     let AcceptedEvent { id, event_type, .. } = published.event;
-    let payload = payload_of(shown.as_ref().map(|data| data.get().as_bytes()));
+    let payload = shown.as_deref().unwrap_or_else(|| payload_of(None));
     Ok(HttpResponse::Accepted().json(MessageOut::new(id, event_type, labels, payload)))
 }
 

@@ -22,6 +22,7 @@ pub mod ids;
 mod input;
 mod known_applications;
 mod known_tokens;
+mod layers;
 mod management_types;
 mod message_input;
 mod messages;
@@ -42,8 +43,10 @@ mod tasks;
 pub mod teller;
 pub mod token;
 
+use std::rc::Rc;
+
 use actix_cors::Cors;
-use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
+use actix_web::middleware::from_fn;
 use actix_web::web;
 
 use crate::api::key_text::hash_key;
@@ -52,6 +55,7 @@ use crate::domain::retry::{RetryDelays, RetrySchedule};
 use crate::domain::secret::{Secret, SecretKind};
 use known_applications::KnownApplications;
 use known_tokens::KnownTokens;
+use layers::SeldomNeeded;
 use task_runner::TaskRunner;
 use token::TokenKey;
 
@@ -124,8 +128,7 @@ impl Svix {
 pub fn configure(svix: web::Data<Svix>, config: &mut web::ServiceConfig) {
     let is_for_all = svix.allows_every_origin;
     let scope = web::scope(BASE_PATH)
-        .wrap(NormalizePath::new(TrailingSlash::Trim))
-        .wrap(svix.cors())
+        .wrap(SeldomNeeded(Rc::new(svix.cors())))
         .wrap(from_fn(move |request, next| shape::in_shape(is_for_all, request, next)))
         .app_data(svix)
         .configure(routes::configure);

@@ -424,7 +424,7 @@ mod tests {
     #[test]
     fn an_attempts_outcome_is_its_class_of_response_or_kind_of_error() {
         let outcome = |answer| attempt_outcome(&AttemptResult { response: answer, duration: Duration::ZERO });
-        let responded = |status| outcome(Ok(Response { status, headers: Vec::new(), body: Bytes::new() }));
+        let responded = |status| outcome(Ok(Response::new(status, Vec::new(), Bytes::new())));
         assert_eq!(responded(204), "success");
         assert_eq!(responded(301), "http_3xx");
         assert_eq!(responded(410), "http_4xx");

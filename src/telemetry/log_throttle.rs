@@ -1,4 +1,4 @@
-//! Limits log lines: about things that last to one every 10 s, about requests to so many in a second; each with the number of
+//! Limits log lines: about things that last to one every 10 s or once a day, about requests to so many in a second; each with the number of
 //! those left out.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -13,6 +13,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Decides whether one kind of line is written.
 pub(super) struct LogThrottle {
+    interval: Duration,
     /// Unix milliseconds.
     not_before: AtomicI64,
     left_out: AtomicU64,
@@ -21,13 +22,18 @@ pub(super) struct LogThrottle {
 impl LogThrottle {
     /// Lets the first line through.
     pub(super) const fn new() -> Self {
-        Self { not_before: AtomicI64::new(i64::MIN), left_out: AtomicU64::new(0) }
+        Self::every(INTERVAL)
+    }
+
+    /// The same with another time between two lines.
+    pub(super) const fn every(interval: Duration) -> Self {
+        Self { interval, not_before: AtomicI64::new(i64::MIN), left_out: AtomicU64::new(0) }
     }
 
     /// Returns how many lines were left out since the last one if a line may be written now, otherwise `None`.
     pub(super) fn allow(&self, now: UnixMillis) -> Option<u64> {
         let not_before = self.not_before.load(Ordering::Relaxed);
-        let next = (now + INTERVAL).0;
+        let next = (now + self.interval).0;
         // a clock that was set back must not silence the line until it catches up
         let is_due = now.0 >= not_before || not_before > next;
         let wins = is_due

@@ -87,3 +87,8 @@ pub(super) const fn gauge_with(name: &'static str, help: &'static str, labels: &
 pub(super) const fn histogram(name: &'static str, help: &'static str, buckets: &'static [f64]) -> MetricSpec {
     MetricSpec { name, kind: MetricKind::Histogram { buckets }, help, labels: &[] }
 }
+
+/// How the engine counts one metric.
+pub(super) trait Handle {
+    fn register(spec: &MetricSpec) -> Self;
+}

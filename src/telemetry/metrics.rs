@@ -8,10 +8,12 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use super::http_requests::HttpRequests;
+use super::metric_spec::{Handle, counter, gauge, gauge_with, histogram};
 pub use super::metric_spec::{Label, LabelValues, MetricKind, MetricSpec, OTHER};
-use super::metric_spec::{counter, gauge, gauge_with, histogram};
 use crate::domain::attempt::{AttemptError, LocalFault};
 use crate::domain::cluster::MemberState;
+use crate::domain::credentials::CertificateState;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::event_types;
 use crate::domain::health::EndpointState;
@@ -101,6 +103,11 @@ declare! {
         "ringback_webhooks",
         "Webhooks by state, counted every 15 s, and less often when there are very many",
         &[Label { name: "state", values: LabelValues::Closed(webhook_states) }],
+    );
+    client_certificates: GaugeByLabel = gauge_with(
+        "ringback_client_certificates",
+        "Client certificates of active webhooks, by how close their end is: expiring is less than 21 days; counted every minute",
+        &[Label { name: "state", values: LabelValues::Closed(certificate_states) }],
     );
     breakers_open: Gauge = gauge("ringback_breakers_open", "Endpoints whose circuit breaker is open");
     retention_lag: Gauge = gauge(
@@ -200,6 +207,10 @@ fn webhook_states() -> Vec<&'static str> {
     EndpointState::ALL.map(EndpointState::as_str).to_vec()
 }
 
+fn certificate_states() -> Vec<&'static str> {
+    CertificateState::ALL.map(CertificateState::as_str).to_vec()
+}
+
 fn span_losses() -> Vec<&'static str> {
     SPAN_LOSSES.to_vec()
 }
@@ -224,11 +235,6 @@ fn push_outcomes() -> Vec<&'static str> {
 
 /// Prints all metrics in Prometheus' text format.
 pub(crate) type Render = Arc<dyn Fn() -> String + Send + Sync>;
-
-/// How the engine counts one metric.
-trait Handle {
-    fn register(spec: &MetricSpec) -> Self;
-}
 
 impl Handle for Gauge {
     fn register(spec: &MetricSpec) -> Self {
@@ -290,43 +296,6 @@ impl Handle for CounterByLabel {
 impl CounterByLabel {
     pub(super) fn get(&self, value: &str) -> &Counter {
         self.listed.get(value).unwrap_or(&self.other)
-    }
-}
-
-/// Requests to the API and the dashboard. Their series are made when they are first counted: most combinations of labels
-/// never occur.
-pub(super) struct HttpRequests {
-    name: &'static str,
-}
-
-impl Handle for HttpRequests {
-    fn register(spec: &MetricSpec) -> Self {
-        let requests = Self { name: spec.name };
-        // one series from the start, so that the metric is exposed before the first request
-        requests.series("/v1/events", "POST", 202).absolute(0);
-        requests
-    }
-}
-
-impl HttpRequests {
-    /// Counts a request; `route` is the pattern that matched, never the path.
-    pub(super) fn count(&self, route: &str, method: &str, status: u16) {
-        self.series(route, method, status).increment(1);
-    }
-
-    fn series(&self, route: &str, method: &str, status: u16) -> Counter {
-        let method = match method {
-            "GET" => "GET",
-            "POST" => "POST",
-            "PUT" => "PUT",
-            "PATCH" => "PATCH",
-            "DELETE" => "DELETE",
-            "HEAD" => "HEAD",
-            "OPTIONS" => "OPTIONS",
-            _ => OTHER,
-        };
-        let labels = [("route", route.to_owned()), ("method", method.to_owned()), ("status", status.to_string())];
-        metrics::counter!(self.name, &labels)
     }
 }
 

@@ -2,8 +2,17 @@
 
 use std::time::Duration;
 
+use tracing::field::display;
+use tracing::warn;
+
+use super::events::DELIVERY;
+use super::log_throttle::LogThrottle;
 use super::metrics::METRICS;
+use crate::domain::credentials::{CertificateState, CertificatesSeen};
 use crate::domain::health::{EndpointState, EndpointStates};
+use crate::domain::time::UnixMillis;
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// The age of the oldest pending delivery of this node; `None` when nothing is pending.
 pub(crate) struct OldestPending(pub Option<Duration>);
@@ -23,6 +32,32 @@ impl WebhooksCounted {
     pub(crate) fn emit(&self) {
         for state in EndpointState::ALL {
             METRICS.webhooks.set(state.as_str(), usize::try_from(self.0.of(state)).unwrap_or(usize::MAX));
+        }
+    }
+}
+
+/// How close the client certificates of this node's webhooks are to their end.
+pub(crate) struct CertificatesCounted {
+    pub seen: CertificatesSeen,
+    pub now: UnixMillis,
+}
+
+impl CertificatesCounted {
+    /// Sets the gauges, and logs a warning once a day while one has ended or will soon.
+    pub(crate) fn emit(&self) {
+        static THROTTLE: LogThrottle = LogThrottle::every(DAY);
+        for state in CertificateState::ALL {
+            let count = usize::try_from(self.seen.of(state)).unwrap_or(usize::MAX);
+            METRICS.client_certificates.set(state.as_str(), count);
+        }
+        let CertificatesSeen { expiring, expired, next, .. } = self.seen;
+        if expiring + expired > 0 && THROTTLE.allow(self.now).is_some() {
+            let webhook = next.map(|(_, id)| display(id));
+            let not_after = next.map(|(at, _)| display(at));
+            warn!(
+                target: DELIVERY, expiring, expired, webhook, not_after,
+                "client certificates of webhooks have expired, or will within three weeks: receivers refuse them then; their owners have to replace them"
+            );
         }
     }
 }

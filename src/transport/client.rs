@@ -155,11 +155,8 @@ impl Transport for AwcTransport {
                 None => timeout(limit, exchange(&shared, &request))
                     .await
                     .unwrap_or_else(|_| Err(NoResponse::Failed(AttemptError::Timeout))),
-                Some(proxy) => {
-                    let waiting = Waiting::default();
-                    let watched = waiting.during(exchange(&shared, &request));
-                    timeout(limit, watched).await.unwrap_or_else(|_| Err(proxy.timed_out(&waiting)))
-                }
+                // in a box: every attempt's future has room for each of its parts
+                Some(proxy) => Box::pin(exchange_through(proxy, &shared, &request)).await,
             };
             let duration = started.elapsed();
             let answer = match outcome {
@@ -190,6 +187,20 @@ fn make_room(shared: &SharedTransport) {
     });
 }
 
+/// The same, when there is an egress proxy: it has something to say too.
+async fn exchange_through(
+    proxy: &Proxy,
+    shared: &SharedTransport,
+    request: &AttemptRequest,
+) -> Result<ClientResponse, NoResponse> {
+    let waiting = Waiting::default();
+    let watched = waiting.during(exchange(shared, request));
+    let response = timeout(request.timeout, watched).await.unwrap_or_else(|_| Err(proxy.timed_out(&waiting)))?;
+    let target = ThreadClients::of_this_thread(shared)?.target(&request.url)?;
+    let heard = proxy.heard(&target, response.status(), response.headers());
+    heard.map(|()| response).map_err(NoResponse::NotMade)
+}
+
 /// Sends the request once and returns the response's head.
 ///
 /// If an idle connection is found closed before anything was sent, another one is used. If it is found closed afterwards,
@@ -197,25 +208,10 @@ fn make_room(shared: &SharedTransport) {
 async fn exchange(shared: &SharedTransport, request: &AttemptRequest) -> Result<ClientResponse, NoResponse> {
     let clients = ThreadClients::of_this_thread(shared)?;
     let target = clients.target(&request.url)?;
-    let response = exchange_with(&clients, &target, request).await?;
-    match &shared.proxy {
-        Some(proxy) => {
-            let heard = proxy.heard(&target, response.status(), response.headers());
-            heard.map(|()| response).map_err(NoResponse::NotMade)
-        }
-        None => Ok(response),
-    }
-}
-
-async fn exchange_with(
-    clients: &ThreadClients,
-    target: &Target,
-    request: &AttemptRequest,
-) -> Result<ClientResponse, NoResponse> {
     if !request.fresh_connection {
-        let client = clients.client(target, request)?;
+        let client = clients.client(&target, request)?;
         let begun = Instant::now();
-        match send(&client, target, request).await {
+        match send(&client, &target, request).await {
             Ok(response) => return Ok(response),
             Err(ExchangeFailure::Final(unanswered)) => return Err(unanswered),
             Err(ExchangeFailure::Stale) if begun.elapsed() <= STALE_WITHIN => {
@@ -226,8 +222,8 @@ async fn exchange_with(
         }
     }
     // a client with an empty pool guarantees a new connection
-    let fresh = clients.fresh_client(target, request)?;
-    match send(&fresh, target, request).await {
+    let fresh = clients.fresh_client(&target, request)?;
+    match Box::pin(send(&fresh, &target, request)).await {
         Ok(response) => Ok(response),
         Err(ExchangeFailure::Final(unanswered)) => Err(unanswered),
         Err(ExchangeFailure::Stale | ExchangeFailure::Unsent) => Err(AttemptError::ConnectionReset.into()),
@@ -243,8 +239,8 @@ async fn send(
     let mut post = client.post(target.uri.clone()).no_decompress();
     let map = post.headers_mut();
     map.insert(HOST, target.host.clone());
-    for (name, value) in request.headers.iter() {
-        let (name, value) = header(name, value).map_err(|error| ExchangeFailure::Final(error.into()))?;
+    for shared in &request.headers {
+        let (name, value) = header(shared.clone()).map_err(|error| ExchangeFailure::Final(error.into()))?;
         map.append(name, value);
     }
     let body = &request.body;
@@ -265,7 +261,8 @@ fn pieces(mut body: Bytes) -> impl Stream<Item = Result<Bytes, Infallible>> {
 async fn keep(response: ClientResponse, wait: Duration) -> Response {
     let status = response.status().as_u16();
     let headers = excerpt::headers(&response);
-    Response { status, headers, body: excerpt::body(response, wait).await }
+    let (body, body_end) = excerpt::body(response, wait).await;
+    Response { status, headers, body, body_end }
 }
 
 impl ThreadClients {
@@ -304,7 +301,7 @@ impl ThreadClients {
 
     /// The client for a request, with the connections that the request may use.
     fn client(&self, target: &Target, request: &AttemptRequest) -> Result<Client, AttemptError> {
-        match request.client_certificate.as_deref().filter(|_| target.is_tls) {
+        match request.client_certificate.as_ref().filter(|_| target.is_tls) {
             Some(shown) => self.identities.client(shown, &self.tls, |tls| self.tls_client(tls)),
             None => Ok(self.pair.borrow().for_target(target).clone()),
         }
@@ -312,7 +309,7 @@ impl ThreadClients {
 
     /// The same without connections.
     fn fresh_client(&self, target: &Target, request: &AttemptRequest) -> Result<Client, AttemptError> {
-        match request.client_certificate.as_deref().filter(|_| target.is_tls) {
+        match request.client_certificate.as_ref().filter(|_| target.is_tls) {
             Some(shown) => {
                 let tls = self.identities.tls(shown, &self.tls, |tls| self.tls_client(tls))?;
                 Ok(self.tls_client(&tls))

@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, timeout};
 
 use super::head::unmasked;
+use crate::domain::attempt::BodyEnd;
 
 /// Bytes of the names and values that are kept.
 pub const HEADERS_EXCERPT_BYTES: usize = 8 * 1024;
@@ -38,19 +39,30 @@ pub(super) fn headers(response: &ClientResponse) -> Vec<(String, String)> {
 }
 
 /// The beginning of the body, up to the maximum and for no longer than `wait`. A failure here is not an error, because the
-/// head has decided. Reading the body to its end keeps the connection; dropping it earlier closes the connection.
-pub(super) async fn body(mut response: ClientResponse, wait: Duration) -> Bytes {
+/// head has decided; it is told beside the body. Reading the body to its end keeps the connection; dropping it earlier closes
+/// the connection.
+pub(super) async fn body(mut response: ClientResponse, wait: Duration) -> (Bytes, BodyEnd) {
     let started = Instant::now();
     let is_unframed = response.version() == Version::HTTP_10 && !response.headers().contains_key(CONTENT_LENGTH);
     let mut kept = BytesMut::new();
-    while kept.len() < BODY_EXCERPT_BYTES {
+    let end = loop {
+        if kept.len() >= BODY_EXCERPT_BYTES {
+            break BodyEnd::Full;
+        }
         let mut left = wait.saturating_sub(started.elapsed());
         if is_unframed {
             left = left.min(UNFRAMED_WAIT);
         }
-        let Ok(Some(Ok(chunk))) = timeout(left, response.next()).await else { break };
+        let chunk = match timeout(left, response.next()).await {
+            Ok(Some(Ok(chunk))) => chunk,
+            Ok(None) => break BodyEnd::Whole,
+            Ok(Some(Err(_))) => break BodyEnd::Cut,
+            // nobody said that there is a body
+            Err(_) if is_unframed => break BodyEnd::Whole,
+            Err(_) => break BodyEnd::Stalled,
+        };
         let room = BODY_EXCERPT_BYTES - kept.len();
         kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
-    }
-    kept.freeze()
+    };
+    (kept.freeze(), end)
 }

@@ -80,7 +80,7 @@ fn stream_error(error: &io::Error) -> ExchangeFailure {
     let failed = match known {
         Some(StreamError::Unusable) => return ExchangeFailure::Unsent,
         Some(StreamError::Stale) => return ExchangeFailure::Stale,
-        Some(StreamError::Closed) => AttemptError::ConnectionReset,
+        Some(StreamError::Closed | StreamError::Cut) => AttemptError::ConnectionReset,
         Some(StreamError::Malformed) => AttemptError::InvalidResponse,
         None => {
             tls.map_or(AttemptError::ConnectionReset, |error| AttemptError::TlsFailure(handshake::fault(error)))

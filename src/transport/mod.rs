@@ -38,7 +38,8 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 
 use crate::domain::attempt::{AttemptResult, LocalFault};
-use crate::domain::credentials::{ClientCertificate, TokenGrant};
+use crate::domain::credentials::{ShownCertificate, TokenGrant};
+use crate::domain::sent_request::Header;
 
 pub use client::{AwcTransport, TransportConfig, TransportSetupError};
 pub use collector::{CollectorAddress, CollectorAnswer, CollectorClient};
@@ -51,17 +52,17 @@ pub use tokens::TokenTransport;
 pub struct AttemptRequest {
     /// Checked again against the policy before it is used.
     pub url: Arc<str>,
-    /// Sent with `host` first and the others by name; several values of one name keep their order. Shared with the caller,
-    /// because the log keeps them too.
-    pub headers: Arc<Vec<(String, String)>>,
+    /// Sent with `host` first and the others by name; several values of one name keep their order.
+    pub headers: Vec<Header>,
     /// Sent unchanged.
     pub body: Bytes,
     /// For the whole attempt: name lookup, connection, TLS, sending, and the response's head.
     pub timeout: Duration,
     /// Use no connection that was used before, because one of them was just found closed.
     pub fresh_connection: bool,
-    /// Shown to a receiver that asks for one. Connections are shared with requests that show the same one only.
-    pub client_certificate: Option<Arc<ClientCertificate>>,
+    /// Shown to a receiver that asks for one. Connections are shared with requests of the same organization that show the
+    /// same one only.
+    pub client_certificate: Option<ShownCertificate>,
     /// A token of it goes with the request. [`TokenTransport`] adds it; the transport behind does not look at this.
     pub oauth2: Option<Arc<TokenGrant>>,
 }

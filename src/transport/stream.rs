@@ -42,6 +42,9 @@ pub(super) enum StreamError {
     /// The receiver closed before the head was complete.
     #[error("closed before responding")]
     Closed,
+    /// The receiver closed before the body was complete. To awc alone, it would look complete.
+    #[error("closed within the body")]
+    Cut,
     /// The bytes are not an acceptable response.
     #[error("not an HTTP/1.1 response")]
     Malformed,
@@ -257,6 +260,9 @@ impl GuardedStream {
                     let mut part = ReadBuf::new(out.initialize_unfilled_to(wanted));
                     ready!(self.io.poll_read(cx, &mut part))?;
                     let given = part.filled().len();
+                    if given == 0 && wanted > 0 {
+                        return Poll::Ready(Err(StreamError::Cut.into()));
+                    }
                     out.advance(given);
                     given
                 } else {
@@ -299,8 +305,11 @@ impl GuardedStream {
                 // to awc, an empty read means the end
                 hand_over(&mut self.ready, out, usize::MAX);
             }
-            if out.filled().len() > before || given == 0 {
+            if out.filled().len() > before {
                 return Poll::Ready(Ok(()));
+            }
+            if given == 0 {
+                return Poll::Ready(if self.chunks.has_ended() { Ok(()) } else { Err(StreamError::Cut.into()) });
             }
         }
     }
@@ -322,6 +331,7 @@ impl From<StreamError> for io::Error {
     fn from(error: StreamError) -> Self {
         let kind = match error {
             StreamError::Unusable | StreamError::Stale | StreamError::Closed => io::ErrorKind::ConnectionReset,
+            StreamError::Cut => io::ErrorKind::UnexpectedEof,
             StreamError::Malformed => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)

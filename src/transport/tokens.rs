@@ -13,6 +13,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
@@ -33,6 +34,7 @@ const FAILED_FOR: Duration = Duration::from_secs(1);
 const MAX_SLOTS: usize = 10_000;
 
 const UNAUTHORIZED: u16 = 401;
+const AUTHORIZATION: ByteString = ByteString::from_static("authorization");
 
 /// Adds tokens to the requests that need one. Cheap to clone; clones share their tokens.
 pub struct TokenTransport<T> {
@@ -161,10 +163,10 @@ impl<T: Transport> Shared<T> {
         deadline: Instant,
     ) -> Result<AttemptResult, LocalFault> {
         let now = Instant::now();
-        let mut headers = request.headers.as_ref().clone();
-        headers.push(("authorization".to_owned(), format!("Bearer {}", token.value.expose())));
+        let mut headers = request.headers.clone();
+        headers.push((AUTHORIZATION, format!("Bearer {}", token.value.expose()).into()));
         let authorized = AttemptRequest {
-            headers: Arc::new(headers),
+            headers,
             timeout: deadline.saturating_duration_since(now),
             oauth2: None,
             ..request.clone()
@@ -206,14 +208,14 @@ async fn replaces(slot: &Slot, refused: &Held, started: Instant, deadline: Insta
 
 fn token_request(grant: &TokenGrant, of: &AttemptRequest, timeout: Duration) -> AttemptRequest {
     let settings = &grant.settings;
-    let text = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let text = |name, value| (ByteString::from_static(name), ByteString::from_static(value));
     let mut headers =
         vec![text("content-type", "application/x-www-form-urlencoded"), text("accept", "application/json")];
     headers.extend(of.headers.iter().find(|(name, _)| name == "user-agent").cloned());
-    headers.extend(settings.authorization().map(|value| ("authorization".to_owned(), value)));
+    headers.extend(settings.authorization().map(|value| (AUTHORIZATION, value.into())));
     AttemptRequest {
         url: settings.token_url.as_str().into(),
-        headers: Arc::new(headers),
+        headers,
         body: Bytes::from(settings.form()),
         timeout,
         // rare enough, and so none is lost to a connection that was closed

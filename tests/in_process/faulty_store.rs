@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use ringback::domain::audit::AuditEntry;
 use ringback::domain::cluster::{Member, Partition, Slot};
@@ -49,6 +49,8 @@ pub(crate) struct Faults {
     pub failing_step: AtomicUsize,
     /// How many checkpoints may have been made.
     pub checkpoints: AtomicUsize,
+    /// How many commits there were.
+    pub commits: AtomicUsize,
     /// Calls that are held up until the test lets them go.
     pub held: HeldCalls,
     /// The next checkpoint panics.
@@ -57,23 +59,30 @@ pub(crate) struct Faults {
     pub loses_answer_of: Mutex<&'static str>,
     /// In the way of so many of them stands a reader.
     pub checkpoints_blocked: AtomicUsize,
+    /// Whether a commit may be made now, for whoever counts those that were made nevertheless.
+    pub may_commit: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
+    pub commits_without_right: AtomicUsize,
 }
 
 impl FaultyStore {
     pub(crate) fn over(inner: Arc<dyn Store>) -> Self {
         let (is_unavailable, conflicts) = (AtomicBool::new(false), AtomicUsize::new(0));
         let (outcome_panics, checkpoint_panics) = (AtomicBool::new(false), AtomicBool::new(false));
-        let [failing_step, checkpoints, checkpoints_blocked] = [0; 3].map(AtomicUsize::new);
+        let [failing_step, checkpoints, checkpoints_blocked, commits, commits_without_right] =
+            [0; 5].map(AtomicUsize::new);
         let faults = Faults {
             is_unavailable,
             conflicts,
             outcome_panics,
             failing_step,
             checkpoints,
+            commits,
             held: HeldCalls::default(),
             checkpoint_panics,
             loses_answer_of: Mutex::default(),
             checkpoints_blocked,
+            may_commit: OnceLock::new(),
+            commits_without_right,
         };
         Self { inner, faults: Arc::new(faults) }
     }
@@ -142,8 +151,11 @@ impl QueueStore for FaultyStore {
         self.open()?;
         let panics = !batch.outcomes.is_empty() && self.outcome_panics.swap(false, Ordering::SeqCst);
         assert!(!panics, "a panic on demand");
+        self.commits.fetch_add(1, Ordering::SeqCst);
         self.held.pass("commit");
+        let may_commit = self.may_commit.get().is_none_or(|may_commit| may_commit());
         let report = self.inner.commit(batch, now);
+        self.commits_without_right.fetch_add(usize::from(!may_commit && report.is_ok()), Ordering::SeqCst);
         self.after(if batch.events.is_empty() { "commit" } else { "commit of events" })?;
         report
     }

@@ -122,6 +122,18 @@ fn nothing_is_described_that_does_not_exist_and_names_are_unique() {
 }
 
 #[test]
+fn the_routes_that_publish_describe_the_headers_of_a_trace() {
+    for spec in ROUTES {
+        let named = |name: &str| {
+            let parameters = described(spec)["parameters"].as_array().into_iter().flatten();
+            parameters.filter(|it| it["name"] == name && it["in"] == "header" && it["required"] == false).count()
+        };
+        let publishes = ["/v1/events", "/v1/events/batch"].contains(&spec.path) && spec.method == "POST";
+        assert_eq!(["traceparent", "tracestate"].map(named), [usize::from(publishes); 2], "{}", name(spec));
+    }
+}
+
+#[test]
 fn errors_follow_from_the_permission_the_path_and_the_body() {
     for spec in ROUTES {
         let operation = described(spec);

@@ -92,10 +92,10 @@ async fn publish(world: &World, key: &str, headers: &[(&str, &str)]) -> String {
 fn told(world: &World, name: &str) -> Vec<Option<String>> {
     let heads = world.receivers.heads.lock().unwrap();
     let value = |head: &Head| {
-        let values: Vec<&String> =
-            head.iter().filter(|(other, _)| other == name).map(|(_, value)| value).collect();
+        let values: Vec<&str> =
+            head.iter().filter(|(other, _)| other == name).map(|(_, value)| &**value).collect();
         assert!(values.len() <= 1, "{name}: {values:?}");
-        values.first().map(|&value| value.clone())
+        values.first().map(|&value| value.to_owned())
     };
     heads.iter().map(value).collect()
 }

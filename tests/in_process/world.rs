@@ -29,6 +29,7 @@ use ringback::domain::event_types::EventTypePolicy;
 use ringback::domain::machine::MachineLimits;
 use ringback::domain::random::RandomSource;
 use ringback::domain::secret::Secret;
+use ringback::domain::sent_request::Header;
 use ringback::domain::target::TargetPolicy;
 use ringback::domain::time::{Clock, UnixMillis};
 use ringback::svix::{self, Svix};
@@ -73,7 +74,7 @@ impl RandomSource for CountingRandomSource {
 }
 
 /// The headers of a request.
-pub(crate) type Head = Arc<Vec<(String, String)>>;
+pub(crate) type Head = Vec<Header>;
 
 /// Every receiver says 200, unless a test wants another answer.
 pub(crate) struct Receivers {
@@ -101,7 +102,7 @@ impl Transport for Receivers {
         let answer = match self.status.load(Ordering::SeqCst) {
             0 => Err(AttemptError::Timeout),
             1 => Err(AttemptError::TlsFailure(TlsFault::WrongName)),
-            status => Ok(Response { status, headers: Vec::new(), body: Bytes::from_static(b"ok") }),
+            status => Ok(Response::new(status, Vec::new(), Bytes::from_static(b"ok"))),
         };
         Box::pin(std::future::ready(Ok(AttemptResult { response: answer, duration: Duration::from_millis(3) })))
     }
@@ -383,6 +384,8 @@ pub(crate) fn settings() -> ActorSettings {
         payload_memory_bytes: 16 * 1024 * 1024,
         max_uncommitted_events: 1_000,
         max_uncommitted_bytes: 32 * 1024 * 1024,
+        // tests look at outcomes as soon as they have seen the request
+        spare_commits_from: Duration::MAX,
         limits: MachineLimits {
             breaker: BreakerConfig {
                 failure_threshold: 8,

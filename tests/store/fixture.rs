@@ -303,21 +303,18 @@ pub(crate) fn outcome(
     next: NextStep,
 ) -> Outcome {
     let started_at = at(i64::from(number) * 10);
-    let response = Response {
-        status,
-        headers: vec![
-            (String::from("content-type"), String::from("text/plain")),
-            (String::from("via"), String::from("a")),
-            (String::from("via"), String::from("b")),
-        ],
-        body: Bytes::from_static(b"caf\xc3\xa9 \xff"),
-    };
-    let endpoint = EndpointHeaders {
-        user_agent: String::from("Ringback/test"),
-        prefix: String::from("x-callintel"),
-        style: HeaderStyle::Native,
-        custom_names: vec![String::from("X-Token")],
-    };
+    let headers = vec![
+        (String::from("content-type"), String::from("text/plain")),
+        (String::from("via"), String::from("a")),
+        (String::from("via"), String::from("b")),
+    ];
+    let response = Response::new(status, headers, Bytes::from_static(b"caf\xc3\xa9 \xff"));
+    let endpoint = EndpointHeaders::new(
+        "Ringback/test",
+        HeaderStyle::Native,
+        String::from("x-callintel"),
+        vec![String::from("X-Token")],
+    );
     let request = SentRequest { endpoint: Arc::new(endpoint), event_id: EventId(7), ..SentRequest::default() };
     Outcome {
         organization_id,

@@ -25,6 +25,7 @@ macro_rules! on_every_store {
 mod backlog;
 mod bounded_steps;
 mod changes;
+mod checking;
 mod clocks;
 mod cluster;
 mod databases;

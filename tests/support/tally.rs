@@ -94,6 +94,13 @@ impl Tally {
         self.shared.successes.load(Ordering::Relaxed)
     }
 
+    /// Whether a webhook has taken an event.
+    pub fn has_taken(&self, event_id: &str, webhook: usize) -> bool {
+        let arrivals = self.shared.arrivals.lock().unwrap();
+        let of_pair = arrivals.get(&(event_id.to_owned(), webhook));
+        of_pair.is_some_and(|all| all.iter().any(|one| one.is_success()))
+    }
+
     /// Waits until `count` deliveries have succeeded, for as long as their number grows.
     pub fn eventually_successes(&self, count: usize) {
         while self.successes() < count {

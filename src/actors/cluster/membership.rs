@@ -307,6 +307,15 @@ impl Membership {
         self.rights().set_seen(seen, company(round, self.me));
     }
 
+    /// Without rights, until it has joined again and sees the others.
+    fn show_fenced(&self) {
+        let mut seen = ClusterSeen::clone(&self.rights().seen());
+        let own = seen.members.iter_mut().filter(|(member, _)| member.slot == self.me);
+        own.for_each(|(member, _)| member.state = MemberState::Fenced);
+        let has_company = self.rights().has_company();
+        self.rights().set_seen(seen, has_company);
+    }
+
     // ---- moves
 
     fn hand_over_what_is_wanted(&mut self, ctx: &mut Context<Self>) {
@@ -372,6 +381,7 @@ impl Membership {
     /// Others may act for this node's endpoints: everything that it holds is dropped, and it joins again.
     fn rights_ended(&mut self, ctx: &mut Context<Self>) {
         self.rights().end();
+        self.show_fenced();
         // what is in memory may be old, or, after a failover of the database, newer than the rows
         self.settings.become_outdated();
         self.keeper = None;

@@ -1,10 +1,12 @@
 //! Attempts of a supervisor: starts them, and hands their outcomes to persistence.
 
 use actix::{AsyncContext, Context, Handler};
+use tokio::time::Instant;
 
 use super::super::fairness::shares::Resource;
+use super::super::inbox::{Collection, PendingWrites};
 use super::super::mailbox::post;
-use super::super::messages::{AttemptEnded, AttemptNotMade, Change, RecordOutcome};
+use super::super::messages::{AttemptEnded, AttemptNotMade, Change, CollectInbox, RecordOutcome};
 use super::super::operational::{OperationalEvent, operational_event};
 use super::super::traces::AttemptTrace;
 use super::{AttemptDecision, EndpointSupervisor, SupervisorParts};
@@ -80,6 +82,7 @@ impl EndpointSupervisor {
             result: ended.result,
             next: decision.next,
         };
+        let is_patient = decision.is_plain_success() && running.machine.can_wait_for_records();
         let url = running.template.url();
         let announcements = announce(decision.announcements, &outcome, &ended.delivery.event, &url);
         let AttemptDecision { health, disable, .. } = decision;
@@ -87,8 +90,27 @@ impl EndpointSupervisor {
         let supervisor = ctx.address().recipient();
         let change = Change { health, disable, url, announcements, notice, supervisor };
         let record = RecordOutcome { outcome, change };
-        parts.context.inbox.put(|pending| pending.record(record)).request(&parts.ports.persistence);
+        let inbox = &parts.context.inbox;
+        let add = |pending: &mut PendingWrites| pending.record(record);
+        let collection = match is_patient {
+            true => inbox.put_patiently(Instant::now, add),
+            false => inbox.put(add),
+        };
+        match collection {
+            Collection::MustBeTimed(at) => look_at(parts, at),
+            other => other.request(&parts.ports.persistence),
+        }
     }
+}
+
+/// Has persistence look into the inbox at this time, also when this endpoint's supervisor has stopped by then.
+fn look_at(parts: &SupervisorParts, at: Instant) {
+    let (context, persistence) = (parts.context.clone(), parts.ports.persistence.clone());
+    actix::spawn(async move {
+        if context.inbox.is_due(at).await {
+            post(&persistence, CollectInbox);
+        }
+    });
 }
 
 fn announce(

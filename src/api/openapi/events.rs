@@ -31,6 +31,28 @@ fn key() -> Value {
     })
 }
 
+/// The headers of W3C Trace Context. Without a pattern: what is not valid is ignored, and no reason to refuse an event.
+fn trace() -> [Value; 2] {
+    let header = |name: &str, description: &str, example: &str| {
+        json!({
+            "name": name, "in": "header", "required": false, "description": description, "schema": {"type": "string"},
+            "example": example,
+        })
+    };
+    [
+        header(
+            "traceparent",
+            "W3C Trace Context: the span that the event belongs to. Passed on to receivers. One that is not valid is ignored",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ),
+        header(
+            "tracestate",
+            "Goes along with a valid `traceparent`: at most 512 bytes and 32 members",
+            "vendor=value",
+        ),
+    ]
+}
+
 fn events() -> Vec<Operation> {
     vec![
         Operation::new(
@@ -41,6 +63,7 @@ fn events() -> Vec<Operation> {
         )
         .about("Publish an event", "Responds only after the event and its deliveries are durably stored. A body may have 10 MiB.")
         .with([key()])
+        .with(trace())
         .body("NewEvent", vec![
             ("A completed call", json!({
                 "event_type": "call.completed", "timestamp": "2024-12-16T10:30:45Z",
@@ -83,6 +106,7 @@ fn batches() -> Vec<Operation> {
         commits, so after a 503 a part of them may be stored. With an `Idempotency-Key` a repetition gets the same results and stores \
         only what is missing. An item can have its own `idempotency_key`. The body may have 10 MiB.")
     .with([key()])
+    .with(trace())
     .errors(&[IdempotencyKeyReused, Overloaded]);
     batch.body = Some(body);
     vec![batch]

@@ -8,6 +8,8 @@ use super::schemas::{choice, described, input, instant, output};
 use crate::api::webhook_settings::{CLIENT_SECRET_BOUNDS, PEM_BOUNDS, TEXT_BOUNDS};
 use crate::domain::credentials::ClientAuthentication;
 
+const FINGERPRINT: &str = "^[0-9a-f]{64}$";
+
 /// All of them.
 pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     vec![
@@ -32,11 +34,26 @@ fn optional(bounds: &RangeInclusive<usize>, description: &str) -> Value {
 fn certificate() -> Value {
     input(
         json!({
-            "certificate": text(&PEM_BOUNDS, "PEM: the webhook's own certificate, then its intermediates; at most 10"),
+            "certificate": text(&PEM_BOUNDS, "PEM: the webhook's own certificate, then its intermediates; at most 10. Only together with `private_key`"),
             "private_key": text(&PEM_BOUNDS, "PEM, without a password: PKCS #8, PKCS #1 or SEC 1. It can't be read back"),
+            "subject": as_read("string"),
+            "issuer": as_read("string"),
+            "not_before": as_read("date-time"),
+            "not_after": as_read("date-time"),
+            "sha256_fingerprint": {"type": "string", "pattern": FINGERPRINT,
+                "description": "As it was read, instead of the two: keeps the stored certificate, if this is its fingerprint"},
         }),
-        &["certificate", "private_key"],
+        // either the two or the fingerprint: a choice of schemas would be two types in generated clients
+        &[],
     )
+}
+
+fn as_read(format: &str) -> Value {
+    let mut schema = json!({"type": "string", "description": "As it was read, beside `sha256_fingerprint`"});
+    if format != "string" {
+        schema["format"] = json!(format);
+    }
+    schema
 }
 
 fn certificate_in_force() -> Value {
@@ -45,7 +62,7 @@ fn certificate_in_force() -> Value {
         "issuer": {"type": "string", "description": "Who issued it"},
         "not_before": instant("It is valid from then on"),
         "not_after": instant("Receivers refuse it from then on"),
-        "sha256_fingerprint": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the certificate in DER"},
+        "sha256_fingerprint": {"type": "string", "pattern": FINGERPRINT, "description": "SHA-256 of the certificate in DER"},
     }))
 }
 

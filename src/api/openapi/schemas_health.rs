@@ -7,6 +7,7 @@ use super::schemas::{
     choice, described, event_type, id, input, instant, instant_or_null, list_of, or_default, output, ref_or_null,
 };
 use super::schemas_events::{error, error_detail, response_code, rounds_or_null};
+use crate::domain::credentials::CertificateState;
 
 /// All of them.
 pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
@@ -23,6 +24,7 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         ("OrganizationSummary", organization_summary()),
         ("OrganizationSummaryList", list_of("OrganizationSummary")),
         ("Health", json!({"anyOf": [schema_ref("OrganizationHealth"), schema_ref("OrganizationSummaryList")]})),
+        ("CertificateHealth", certificate()),
         ("LastFailure", last_failure()),
         ("Period", period()),
         ("Backlog", output(pending())),
@@ -70,6 +72,8 @@ fn webhook_health() -> Value {
     fields["state"] = schema_ref("WebhookState");
     fields["breaker"] = described(breaker, "`open`: deliveries wait after many failures in a row");
     fields["failing_since"] = instant_or_null("Since when it fails, with no success since");
+    fields["client_certificate"] =
+        ref_or_null("CertificateHealth", "How close the end of its client certificate is. `null` without one");
     fields["last_failure"] = ref_or_null(
         "LastFailure",
         "The newest failed attempt, even if others succeeded after it. `null` when there is none within the log's retention",
@@ -77,6 +81,15 @@ fn webhook_health() -> Value {
     fields["last_1h"] = schema_ref("Period");
     fields["last_24h"] = schema_ref("Period");
     output(fields)
+}
+
+fn certificate() -> Value {
+    let states = CertificateState::ALL.map(CertificateState::as_str);
+    output(json!({
+        "state": choice(&states, "`expiring`: it ends in less than 21 days; `expired`: receivers refuse it"),
+        "not_after": instant("Receivers refuse it from then on"),
+        "days_left": {"type": ["integer", "null"], "minimum": 0, "description": "Whole days until then. `null` when it is over"},
+    }))
 }
 
 fn last_failure() -> Value {
@@ -149,7 +162,7 @@ fn last_failure_example() -> Value {
 pub(crate) fn webhook_example() -> Value {
     json!({
         "state": "healthy", "breaker": {"state": "closed", "probe_at": null}, "failing_since": null, "pending": 0,
-        "oldest_pending_at": null, "last_failure": last_failure_example(), "last_1h": period_example(), "last_24h": period_example(),
+        "oldest_pending_at": null, "client_certificate": null, "last_failure": last_failure_example(), "last_1h": period_example(), "last_24h": period_example(),
     })
 }
 

@@ -17,8 +17,8 @@ pub(crate) fn operations() -> Vec<Operation> {
         )
         .about(
             "Read who uses how much",
-            "Of what all organizations share: the 100 largest users, by the largest part that each holds of any resource. Rates are \
-             averages over the last 10 to 20 seconds.",
+            "Of what all organizations share on the node that answers: the 100 largest users, by the largest part that each holds of any \
+             resource. Rates are averages over the last 10 to 20 seconds. Of several nodes each has its own answer.",
         )
         .errors(&[ValidationFailed]),
     ]

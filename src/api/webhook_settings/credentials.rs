@@ -8,12 +8,12 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::values::{read_url, reference, reference_or_null};
 use super::{Change, MASK, Rules, Structured};
-use crate::api::input::{self, Errors, JsonFields};
+use crate::api::input::{self, Errors, FieldValue, JsonFields};
 use crate::domain::credentials::{ClientAuthentication, ClientCertificate, OAuth2};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::secret::Secret;
@@ -33,9 +33,14 @@ pub(super) const CLIENT_CERTIFICATE: Structured = Structured {
     response_schema: || reference_or_null("ClientCertificateInForce"),
     get: |endpoint| endpoint.credentials.client_certificate.as_deref().map_or(Value::Null, certificate_view),
     read: |value, path, rules, errors| {
-        let certificate = Arc::new(read_certificate(value, path, rules.now, errors)?);
-        Some(Change::new(move |endpoint, _| {
-            endpoint.credentials.client_certificate = Some(Arc::clone(&certificate));
+        let given = read_given(value, path, rules.now, errors)?;
+        Some(Change::new(move |endpoint, errors| match &given {
+            GivenCertificate::New(certificate) => {
+                endpoint.credentials.client_certificate = Some(Arc::clone(certificate));
+            }
+            GivenCertificate::AsRead(view) => {
+                keep(view, endpoint.credentials.client_certificate.as_deref(), errors)
+            }
         }))
     },
     reset: |endpoint, _| endpoint.credentials.client_certificate = None,
@@ -91,13 +96,59 @@ pub(crate) fn check(endpoint: &Endpoint, errors: &mut Errors) {
     }
 }
 
+/// A certificate in a body.
+enum GivenCertificate {
+    New(Arc<ClientCertificate>),
+    /// The fields of [`certificate_view`], or some of them: what was read is written back.
+    AsRead(Map<String, Value>),
+}
+
+fn read_given(value: &RawValue, path: &str, now: UnixMillis, errors: &mut Errors) -> Option<GivenCertificate> {
+    let mut fields = JsonFields::nested(value, path, errors)?;
+    // the one that says which certificate it is
+    if fields.has("certificate") || fields.has("private_key") || !fields.has("sha256_fingerprint") {
+        return read_certificate(fields, path, now, errors).map(|read| GivenCertificate::New(Arc::new(read)));
+    }
+    let mut view = Map::new();
+    for name in ["subject", "issuer", "sha256_fingerprint"] {
+        if let FieldValue::Value(text) = fields.read(name, errors, input::string) {
+            view.insert(name.to_owned(), text.into());
+        }
+    }
+    for name in ["not_before", "not_after"] {
+        // as an instant: clients write one in other ways than they read it
+        if let FieldValue::Value(at) = fields.read(name, errors, input::instant) {
+            view.insert(name.to_owned(), json!(at));
+        }
+    }
+    fields.finish(errors);
+    Some(GivenCertificate::AsRead(view))
+}
+
+/// What was read keeps the stored certificate. Another one has replaced it, or never was there, if it is not that one's.
+fn keep(view: &Map<String, Value>, stored: Option<&ClientCertificate>, errors: &mut Errors) {
+    let Some(stored) = stored else {
+        errors.add(
+            "client_certificate",
+            "describes a certificate, and none is stored here; give certificate and private_key",
+        );
+        return;
+    };
+    let shown = certificate_view(stored);
+    if view.iter().any(|(name, value)| shown[name] != *value) {
+        errors.add(
+            "client_certificate",
+            "describes another certificate than the stored one; read the webhook again, or give certificate and private_key",
+        );
+    }
+}
+
 fn read_certificate(
-    value: &RawValue,
+    mut fields: JsonFields<'_>,
     path: &str,
     now: UnixMillis,
     errors: &mut Errors,
 ) -> Option<ClientCertificate> {
-    let mut fields = JsonFields::nested(value, path, errors)?;
     let chain = fields.require("certificate", errors, read_chain);
     let key = fields.require("private_key", errors, read_key);
     fields.finish(errors);

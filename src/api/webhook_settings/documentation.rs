@@ -28,7 +28,8 @@ impl Setting {
 pub fn page() -> String {
     let mut page = String::from(
         "# Settings of a webhook\n\nThe fields of `POST /v1/webhooks` and `PATCH /v1/webhooks/{id}`. A change leaves settings that are \
-         not in its body unchanged; `null` restores a default. Made from `src/api/webhook_settings/table.rs`.\n\n\
+         not in its body unchanged; `null` restores a default. A webhook that was read can be written back with changes: in a body with its \
+         `id`, fields that can't be set are ignored, and hidden values keep what is stored. Made from `src/api/webhook_settings/table.rs`.\n\n\
          | setting | type | bounds | default | meaning | example |\n|---|---|---|---|---|---|\n",
     );
     for setting in SETTINGS {
@@ -62,7 +63,8 @@ const CREDENTIALS: &str = "
 To set it, send `certificate` (PEM: the webhook's own certificate, then its intermediates, at most 10) and `private_key` (PEM without a \
 password: RSA of 2,048 to 8,192 bits, ECDSA with P-256 or P-384, or Ed25519). Refused: a key that does not fit, a certificate that has \
 expired or is not valid yet, a webhook whose URL is `http:`. It reads back as `subject`, `issuer`, `not_before`, `not_after` and \
-`sha256_fingerprint`; the private key is stored encrypted and never read back. `null` removes it.
+`sha256_fingerprint`; the private key is stored encrypted and never read back. Sent back like this, it keeps the stored certificate; that \
+of another one is refused. `null` removes it.
 
 Each attempt of the webhook, test events included, shows it to a receiver that asks; no request of another webhook does, also not one to the \
 same host: connections and TLS sessions are kept apart by certificate. A replaced certificate is used by the attempts after the change. The \

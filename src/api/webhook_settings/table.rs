@@ -153,7 +153,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "client_certificate",
-        help: "A certificate that is shown to a receiver that asks for one during the TLS handshake (mTLS), with its private key. The key can't be read back",
+        help: "A certificate that is shown to a receiver that asks for one during the TLS handshake (mTLS), with its private key. The key can't be read back; what is read, \
+               sent back, keeps the certificate",
         help_in_responses: Some("What is known of the certificate; the private key can't be read back"),
         null_means: Some("none is shown"),
         example: "null",

@@ -7,13 +7,9 @@ use crate::api::webhook_settings::MASK;
 use crate::dashboard::components::{self, Complaints, count};
 use crate::dashboard::form::Form;
 use crate::dashboard::time;
-use crate::domain::credentials::{CertificateFacts, ClientAuthentication, OAuth2};
+use crate::domain::credentials::{CertificateFacts, CertificateState, ClientAuthentication, OAuth2};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::time::UnixMillis;
-
-/// Days before the end of a certificate from which its webhook's page says so. Longer: certificates that live for 47 days are
-/// always about to end. Shorter: who needs a week to get one has none left.
-const ENDS_SOON: u64 = 21;
 
 /// What a browser sends of a ticked box.
 const TICKED: &str = "on";
@@ -188,7 +184,7 @@ pub(super) fn notice(endpoint: &Endpoint, now: UnixMillis) -> Markup {
     let certificate = endpoint.credentials.client_certificate.as_deref();
     let facts = certificate.map(|certificate| certificate.facts());
     html! {
-        @if let Some(facts) = facts.filter(|facts| facts.days_left(now).is_none_or(|days| days < ENDS_SOON)) {
+        @if let Some(facts) = facts.filter(|facts| facts.state(now) != CertificateState::Valid) {
             p.note-box.(if facts.not_after > now { "warn" } else { "bad" }) #certificate-ends {
                 "The client certificate " (ends(facts, now)) ". Replace it in the settings: receivers refuse one that has expired."
             }

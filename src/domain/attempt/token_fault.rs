@@ -32,15 +32,31 @@ pub enum TokenFault {
     InvalidScope,
     /// Another error code of RFC 6749.
     Refused,
-    /// The response is no JSON object, or too large.
+    /// What is there does not speak HTTP.
+    NotHttp,
+    /// The response's body did not come to its end in time.
+    Stalled,
+    /// The connection was closed within the response's body.
+    Cut,
+    /// The response's body is larger than any token's.
+    TooLarge,
+    /// The response has no body.
+    Empty,
+    /// The response is no JSON and does not say that it is.
+    ContentType,
+    /// The response is no JSON object.
     Unreadable,
-    /// There is no bearer token in it that can be a header.
+    /// There is no `access_token` in it.
+    Missing,
+    /// The token is of another type than bearer tokens.
+    NotBearer,
+    /// The token can't be in a header.
     Unusable,
 }
 
 impl TokenFault {
     /// Every fault; one example of the one with a status.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::Timeout,
         Self::HostName,
         Self::Unreachable,
@@ -53,7 +69,15 @@ impl TokenFault {
         Self::InvalidClient,
         Self::InvalidScope,
         Self::Refused,
+        Self::NotHttp,
+        Self::Stalled,
+        Self::Cut,
+        Self::TooLarge,
+        Self::Empty,
+        Self::ContentType,
         Self::Unreadable,
+        Self::Missing,
+        Self::NotBearer,
         Self::Unusable,
     ];
 
@@ -68,7 +92,7 @@ impl TokenFault {
             | AttemptError::ConnectionFailed => Self::Unreachable,
             AttemptError::ProxyFailure(_) => Self::Proxy,
             AttemptError::TlsFailure(_) => Self::Tls,
-            AttemptError::InvalidResponse => Self::Unreadable,
+            AttemptError::InvalidResponse => Self::NotHttp,
             AttemptError::BlockedAddress => Self::Blocked,
             AttemptError::InvalidRequest => Self::InvalidUrl,
             AttemptError::TokenFailure(fault) => fault,
@@ -96,7 +120,15 @@ impl TokenFault {
             Self::InvalidClient => "token_invalid_client",
             Self::InvalidScope => "token_invalid_scope",
             Self::Refused => "token_refused",
+            Self::NotHttp => "token_not_http",
+            Self::Stalled => "token_stalled",
+            Self::Cut => "token_cut",
+            Self::TooLarge => "token_too_large",
+            Self::Empty => "token_empty",
+            Self::ContentType => "token_content_type",
             Self::Unreadable => "token_unreadable",
+            Self::Missing => "token_missing",
+            Self::NotBearer => "token_not_bearer",
             Self::Unusable => "token_unusable",
         }
     }
@@ -135,7 +167,14 @@ impl fmt::Display for TokenFault {
                  leads to"
             }
             Self::Status(status) => {
-                return write!(f, "the token endpoint responded with {status}: look into its log, and check oauth2.token_url");
+                let what_to_do = match status {
+                    401 | 403 => "check oauth2.client_id and oauth2.client_secret, and whether this client may have tokens",
+                    404 | 405 | 410 => "check oauth2.token_url: there is no token endpoint",
+                    408 | 429 => "it is asked too often or too slow; raise its limit for this client",
+                    500.. => "it failed itself; look into its log, attempts ask it again",
+                    _ => "look into its log, and check oauth2.token_url",
+                };
+                return write!(f, "the token endpoint responded with {status}: {what_to_do}");
             }
             Self::InvalidClient => {
                 "the token endpoint does not accept the client (invalid_client): check oauth2.client_id and \
@@ -146,13 +185,43 @@ impl fmt::Display for TokenFault {
                 "the token endpoint refused the request: let it allow the grant client_credentials to this client, and check \
                  oauth2.scope and oauth2.audience"
             }
+            Self::NotHttp => {
+                "what answers at oauth2.token_url does not speak HTTP/1.1: check host and port, and look for what is in front of \
+                 the token endpoint"
+            }
+            Self::Stalled => {
+                "the token endpoint's response began and did not come to its end within the webhook's timeout: look for what holds \
+                 it back (a proxy that buffers, a content-length that is too large), or raise the timeout"
+            }
+            Self::Cut => {
+                "the token endpoint closed the connection before its response was complete: look into its log, and at the limits of \
+                 proxies in front of it"
+            }
+            Self::TooLarge => {
+                "the token endpoint's response is larger than 16 KiB: check that oauth2.token_url is not that of a page, and let \
+                 the token have fewer claims"
+            }
+            Self::Empty => {
+                "the token endpoint's response is empty: check that oauth2.token_url is that of the token endpoint, which returns JSON"
+            }
+            Self::ContentType => {
+                "the token endpoint's response is not JSON and not declared as JSON; most often it is the page of a sign-in or of a \
+                 proxy: check that oauth2.token_url is that of the token endpoint"
+            }
             Self::Unreadable => {
-                "the token endpoint's response is not a JSON object of at most 16 KiB: check that oauth2.token_url is that of the token \
-                 endpoint"
+                "the token endpoint's response is not a JSON object: check that oauth2.token_url is that of the token endpoint"
+            }
+            Self::Missing => {
+                "the token endpoint's response has no access_token, or one that is no text: check that oauth2.token_url is that of the \
+                 token endpoint, and that it grants client_credentials"
+            }
+            Self::NotBearer => {
+                "the token endpoint returns tokens of another token_type than Bearer, which can't be sent: let it issue bearer tokens \
+                 to this client"
             }
             Self::Unusable => {
-                "the token endpoint's response has no bearer token that can be sent: a token is visible ASCII of at most 8 KiB \
-                 in access_token"
+                "the token endpoint's access_token can't be sent: a token is visible ASCII without blanks, of at most 8 KiB; let it have \
+                 fewer claims if it is longer"
             }
         })
     }

@@ -1,10 +1,13 @@
 //! A certificate for TLS, with its private key.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 use zeroize::Zeroizing;
 
+use crate::domain::ids::OrganizationId;
 use crate::domain::time::UnixMillis;
 
 /// Certificates of a chain. Real ones have at most four.
@@ -47,6 +50,13 @@ pub struct ClientCertificate {
     private_key: Zeroizing<Vec<u8>>,
     facts: CertificateFacts,
     id: CertificateId,
+}
+
+/// A certificate as the webhooks of one organization show it: two organizations share no connection, whatever they show.
+#[derive(Clone)]
+pub struct ShownCertificate {
+    pub organization_id: OrganizationId,
+    pub certificate: Arc<ClientCertificate>,
 }
 
 impl ClientCertificate {
@@ -103,11 +113,6 @@ impl CertificateFacts {
             fingerprint: data_encoding::HEXLOWER.encode(&Sha256::digest(der)),
         }
     }
-
-    /// Whole days until it is refused; `None` when it is already.
-    pub fn days_left(&self, now: UnixMillis) -> Option<u64> {
-        (self.not_after > now).then(|| self.not_after.since(now).as_secs() / 86_400)
-    }
 }
 
 fn instant(seconds: i64) -> UnixMillis {
@@ -124,6 +129,18 @@ fn shown(name: &X509Name<'_>) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+
+    /// Different ones.
+    pub(crate) fn certificates(count: usize) -> Vec<Arc<ClientCertificate>> {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let made = |number: usize| {
+            let mut params = rcgen::CertificateParams::new(vec!["hooks.example".to_owned()]).unwrap();
+            params.serial_number = Some(rcgen::SerialNumber::from(number as u64 + 1));
+            let chain = vec![params.self_signed(&key).unwrap().der().to_vec()];
+            Arc::new(ClientCertificate::new(chain, Zeroizing::new(key.serialize_der())).unwrap())
+        };
+        (0..count).map(made).collect()
+    }
 
     /// With its key, valid until this day of the year.
     pub(crate) fn certificate(name: &str, year: i32) -> ClientCertificate {

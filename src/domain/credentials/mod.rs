@@ -1,12 +1,18 @@
 //! What a webhook shows to its receiver beside signatures: a client certificate, and a token of OAuth 2.0.
 
 mod certificate;
+mod ends;
 mod oauth2;
 mod token;
 
 use std::sync::Arc;
 
-pub use certificate::{CertificateError, CertificateFacts, CertificateId, ClientCertificate, MAX_CERTIFICATES};
+#[cfg(test)]
+pub(crate) use certificate::tests as certificate_tests;
+pub use certificate::{
+    CertificateError, CertificateFacts, CertificateId, ClientCertificate, MAX_CERTIFICATES, ShownCertificate,
+};
+pub use ends::{CertificateEnds, CertificateState, CertificatesSeen};
 pub use oauth2::{ClientAuthentication, GrantId, OAuth2, TokenGrant};
 pub use token::{Token, read_token};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::domain::attempt::{Response, TokenFault};
+use crate::domain::attempt::{BodyEnd, Response, TokenFault};
 use crate::domain::secret::Secret;
 
 /// Of a token; real ones have up to 4 KiB. Receivers bound their headers, most at 8 KiB for all.
@@ -29,24 +29,43 @@ pub fn read_token(response: &Response) -> Result<Token, TokenFault> {
     match response.status {
         200..=299 => {}
         300..=399 => return Err(TokenFault::Redirect),
-        status => return Err(refusal(response).unwrap_or(TokenFault::Status(status))),
+        status => {
+            let fields: Option<Map<String, Value>> = serde_json::from_slice(&response.body).ok();
+            return Err(fields.and_then(|fields| refusal(&fields)).unwrap_or(TokenFault::Status(status)));
+        }
     }
-    let fields: Map<String, Value> = serde_json::from_slice(&response.body).map_err(|_| TokenFault::Unreadable)?;
+    let fields: Map<String, Value> = serde_json::from_slice(&response.body).map_err(|_| no_object(response))?;
     let is_bearer = match fields.get("token_type") {
         None => true,
         Some(kind) => kind.as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")),
     };
-    let token = fields.get("access_token").and_then(Value::as_str).unwrap_or_default();
-    let is_usable =
-        (1..=MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
-    if !is_bearer || !is_usable {
+    let token = fields.get("access_token").and_then(Value::as_str).filter(|token| !token.is_empty());
+    // some servers refuse with 200
+    let Some(token) = token else { return Err(refusal(&fields).unwrap_or(TokenFault::Missing)) };
+    if !is_bearer {
+        return Err(TokenFault::NotBearer);
+    }
+    if token.len() > MAX_TOKEN_BYTES || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(TokenFault::Unusable);
     }
     Ok(Token { value: Secret::new(token.to_owned()), lifetime: lifetime(fields.get("expires_in")) })
 }
 
-fn refusal(response: &Response) -> Option<TokenFault> {
-    let fields: Map<String, Value> = serde_json::from_slice(&response.body).ok()?;
+/// Why a body is no JSON object. One that is complete counts, however it ends.
+fn no_object(response: &Response) -> TokenFault {
+    let is_json = |kind: &str| kind.to_ascii_lowercase().contains("json");
+    match response.body_end {
+        BodyEnd::Full => TokenFault::TooLarge,
+        BodyEnd::Stalled => TokenFault::Stalled,
+        BodyEnd::Cut => TokenFault::Cut,
+        BodyEnd::Whole if response.body.trim_ascii().is_empty() => TokenFault::Empty,
+        BodyEnd::Whole if response.header("content-type").is_some_and(is_json) => TokenFault::Unreadable,
+        BodyEnd::Whole => TokenFault::ContentType,
+    }
+}
+
+/// An error code of RFC 6749.
+fn refusal(fields: &Map<String, Value>) -> Option<TokenFault> {
     match fields.get("error")?.as_str()? {
         "invalid_client" => Some(TokenFault::InvalidClient),
         "invalid_scope" => Some(TokenFault::InvalidScope),
@@ -78,7 +97,7 @@ mod tests {
 
     fn read(status: u16, body: &str) -> Result<(String, u64), TokenFault> {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        let token = read_token(&Response { status, headers: Vec::new(), body })?;
+        let token = read_token(&Response::new(status, Vec::new(), body))?;
         Ok((token.value.expose().to_owned(), token.lifetime.as_secs()))
     }
 
@@ -110,16 +129,18 @@ mod tests {
     fn what_is_no_token_is_a_fault_with_its_own_explanation() {
         let long = format!(r#"{{"access_token":"{}"}}"#, "x".repeat(MAX_TOKEN_BYTES + 1));
         for (status, body, fault) in [
-            (200, "<html>sign in</html>", TokenFault::Unreadable),
-            (200, "", TokenFault::Unreadable),
-            (200, "[]", TokenFault::Unreadable),
-            (200, "{}", TokenFault::Unusable),
-            (200, r#"{"access_token":""}"#, TokenFault::Unusable),
-            (200, r#"{"access_token":7}"#, TokenFault::Unusable),
+            (200, "<html>sign in</html>", TokenFault::ContentType),
+            (200, " \r\n", TokenFault::Empty),
+            (200, "[]", TokenFault::ContentType),
+            (200, "{}", TokenFault::Missing),
+            (200, r#"{"access_token":""}"#, TokenFault::Missing),
+            (200, r#"{"access_token":7}"#, TokenFault::Missing),
+            (200, r#"{"error":"invalid_scope"}"#, TokenFault::InvalidScope),
+            (200, r#"{"error":"slow_down"}"#, TokenFault::Missing),
             (200, r#"{"access_token":"a\r\nx-evil: 1"}"#, TokenFault::Unusable),
             (200, r#"{"access_token":"a b"}"#, TokenFault::Unusable),
             (200, r#"{"access_token":"é"}"#, TokenFault::Unusable),
-            (200, r#"{"access_token":"t","token_type":"mac"}"#, TokenFault::Unusable),
+            (200, r#"{"access_token":"t","token_type":"mac"}"#, TokenFault::NotBearer),
             (200, &long, TokenFault::Unusable),
             (302, "", TokenFault::Redirect),
             (400, r#"{"error":"invalid_client"}"#, TokenFault::InvalidClient),
@@ -130,6 +151,50 @@ mod tests {
             (500, "<html>", TokenFault::Status(500)),
         ] {
             assert_eq!(read(status, body), Err(fault), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_no_object_is_explained_by_its_end_and_one_that_is_counts_however_it_ends() {
+        let json = || vec![("content-type".to_owned(), "application/JSON; charset=utf-8".to_owned())];
+        for (body_end, fault) in [
+            (BodyEnd::Whole, TokenFault::Unreadable),
+            (BodyEnd::Full, TokenFault::TooLarge),
+            (BodyEnd::Stalled, TokenFault::Stalled),
+            (BodyEnd::Cut, TokenFault::Cut),
+        ] {
+            let response = |body: &'static str| Response {
+                body_end,
+                ..Response::new(200, json(), Bytes::from_static(body.as_bytes()))
+            };
+            assert_eq!(read_token(&response(r#"{"access_token":"t""#)).err(), Some(fault));
+            assert!(read_token(&response(r#"{"access_token":"t"}"#)).is_ok(), "{body_end:?}");
+        }
+    }
+
+    #[test]
+    fn every_fault_says_what_to_do_and_repeats_nothing_of_the_response() {
+        let mut texts: Vec<String> = TokenFault::ALL.iter().map(ToString::to_string).collect();
+        texts.extend([401, 404, 429, 418].map(|status| TokenFault::Status(status).to_string()));
+        for text in &texts {
+            let says = ["check", "let ", "look", "ask", "set ", "raise", "needs", "use one"];
+            assert!(says.iter().any(|word| text.contains(word)), "{text}");
+            assert!(text.len() < 260 && !text.ends_with('.'), "{text}");
+        }
+        let distinct: std::collections::HashSet<&String> = texts.iter().collect();
+        assert_eq!(distinct.len(), texts.len());
+        let secret = "hush-hush";
+        let bodies = [
+            format!("<html>{secret}"),
+            format!(r#"{{"error":"{secret}","error_description":"{secret}"}}"#),
+            format!(r#"{{"access_token":"{secret} x"}}"#),
+            format!(r#"{{"access_token":"t","token_type":"{secret}"}}"#),
+        ];
+        for (status, body) in
+            [200, 302, 400, 500].into_iter().flat_map(|status| bodies.iter().map(move |body| (status, body)))
+        {
+            let fault = read(status, body).unwrap_err();
+            assert!(!fault.to_string().contains(secret) && !format!("{fault:?}").contains(secret), "{fault}");
         }
     }
 }

@@ -32,6 +32,13 @@ impl EndpointMachine {
         }
     }
 
+    /// Whether nothing that is to be sent waits until its outcomes are on disk, or will soon.
+    pub(crate) fn can_wait_for_records(&self) -> bool {
+        let unsettled = self.in_flight.len() + self.unrecorded.len();
+        let is_far_from_bound = 2 * unsettled <= self.settings.max_in_flight as usize;
+        is_far_from_bound && !self.settings.ordered && !self.has_work() && !self.draining && !self.gives_way
+    }
+
     /// Whether there is anything to do, now or later.
     pub(crate) fn pending_work(&self, now: UnixMillis) -> PendingWork {
         if !self.in_flight.is_empty() || !self.unrecorded.is_empty() || self.loading {

@@ -357,7 +357,7 @@ fn a_delivery_that_is_resent_before_its_end_was_reported_is_not_forgotten() {
     let empty = || Input::Loaded { deliveries: Vec::new(), more: false, next_due_at: None, end: None };
     step(empty());
     step(Input::Committed(vec![queued.clone()]));
-    let answer = Ok(Response { status: 200, headers: Vec::new(), body: Bytes::new() });
+    let answer = Ok(Response::new(200, Vec::new(), Bytes::new()));
     step(Input::AttemptFinished { delivery: &queued, response: &answer });
     let asked = |effects: Vec<Effect>| effects.iter().any(|effect| matches!(effect, Effect::Load { .. }));
     // recorded in the database, resent there, and only then reported here

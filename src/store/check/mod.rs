@@ -4,17 +4,45 @@
 //! Tables are read in pages, each by statements of its own: memory is bounded, no old snapshot is kept, and what one
 //! statement sees belongs together, also while an engine writes.
 
+/// Runs a query, with one row in memory at a time.
+macro_rules! each {
+    ($connection:expr, $sql:expr, $row:ty, $look:expr) => {{
+        let query = diesel::sql_query($sql);
+        match $connection {
+            AnyConnection::Sqlite(sqlite) => {
+                for row in query.load_iter::<$row, diesel::connection::DefaultLoadingMode>(sqlite)? {
+                    $look(row?);
+                }
+            }
+            AnyConnection::Postgres(postgres) => {
+                for row in query.load_iter::<$row, diesel::pg::PgRowByRowLoadingMode>(postgres)? {
+                    $look(row?);
+                }
+            }
+        }
+    }};
+}
+
+mod content;
+mod indexes;
+mod integrity;
+mod master_key;
+mod missing;
 mod organizations;
 mod repair;
 mod rules;
 mod schema;
 mod server;
+mod statistics;
 mod walk;
+
+use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
 use self::rules::TABLES;
+use super::cipher::Cipher;
 use super::connection::AnyConnection;
 use super::{StoreError, StoreResult};
 use crate::domain::time::UnixMillis;
@@ -28,10 +56,34 @@ pub enum CheckMode {
     /// Nothing is changed; an engine may run.
     Look,
     /// What can be repaired safely is; no engine may run.
-    Repair {
-        /// Deliveries that can't be sent are cancelled at this time.
-        now: UnixMillis,
-    },
+    Repair,
+}
+
+/// How far a clock of the engine may have been ahead of the one here: by so much earlier it may have removed what is old. Smaller: that
+/// looks like damage. Larger: damage to events that are nearly so old is overlooked.
+const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(3600);
+
+/// What a check knows besides the database.
+pub struct CheckTerms {
+    /// What is to be done.
+    pub mode: CheckMode,
+    /// The time: deliveries that can't be sent are cancelled at it.
+    pub now: UnixMillis,
+    /// How long the engine keeps events: younger ones must have all of their rows.
+    pub retention: Duration,
+    /// With the master key; without it secrets can't be checked.
+    pub cipher: Option<Cipher>,
+}
+
+impl CheckTerms {
+    fn repairs(&self) -> bool {
+        self.mode == CheckMode::Repair
+    }
+
+    /// What began after this has not been touched by retention.
+    fn kept_since(&self) -> UnixMillis {
+        self.now - self.retention.saturating_sub(CLOCKS_DIFFER_BY)
+    }
 }
 
 /// What happens during a check.
@@ -67,6 +119,8 @@ pub struct Checked {
     pub advice: String,
     /// Why it could not be checked.
     pub skipped: Option<String>,
+    /// Why it was not checked although nothing is wrong: what it needs was not given.
+    pub left_out: Option<String>,
 }
 
 impl Checked {
@@ -88,6 +142,32 @@ impl Checked {
 
     fn skipped(self, reason: impl Into<String>) -> Self {
         Self { skipped: Some(reason.into()), ..self }
+    }
+
+    fn left_out(self, reason: impl Into<String>) -> Self {
+        Self { left_out: Some(reason.into()), ..self }
+    }
+}
+
+/// A row that is wrong.
+struct Wrong {
+    key: i64,
+    /// What the rule does not say already, for people.
+    why: String,
+}
+
+impl Wrong {
+    /// For people.
+    fn shown(&self, name: fn(i64) -> String) -> String {
+        let Self { key, why } = self;
+        let shown = name(*key);
+        if why.is_empty() { shown } else { format!("{shown}: {why}") }
+    }
+}
+
+impl From<i64> for Wrong {
+    fn from(key: i64) -> Self {
+        Self { key, why: String::new() }
     }
 }
 
@@ -160,7 +240,7 @@ fn number(connection: &mut AnyConnection, sql: &str) -> StoreResult<i64> {
 /// Makes all checks.
 pub(super) fn run(
     mut subject: Subject,
-    mode: CheckMode,
+    terms: &CheckTerms,
     on_event: &mut dyn FnMut(CheckEvent<'_>),
 ) -> StoreResult<CheckReport> {
     let connection = &mut subject.connection;
@@ -170,14 +250,13 @@ pub(super) fn run(
     };
     let mut report =
         CheckReport { database, schema: String::new(), is_in_use: subject.is_in_use, checks: Vec::new() };
-    report.checks.push(server::storage(connection, mode, on_event)?);
-    let is_damaged = report.checks.iter().any(Checked::is_finding);
-    if mode != CheckMode::Look && is_damaged {
-        return Err(StoreError::Refused(format!(
-            "the database itself is damaged, and nothing was changed: {}. Restore a backup, or copy what can be read into a new \
-             file with `sqlite3 ringback.db .recover`",
-            report.checks[0].examples.join("; ")
-        )));
+    report.checks.extend(server::storage(connection, terms, on_event)?);
+    if terms.repairs() && report.checks.first().is_some_and(Checked::is_finding) {
+        let rows = Checked::new("", "rows belong together", "");
+        report.checks.push(rows.skipped(
+            "the database itself is damaged, beyond what can be made again from the rest: nothing was changed",
+        ));
+        return Ok(report);
     }
     let Some(schema) = report.unless_broken("", schema::versions(connection, &subject.known))? else {
         return Ok(report);
@@ -189,14 +268,20 @@ pub(super) fn run(
         report.checks.push(rows.skipped(reason));
         return Ok(report);
     }
-    report.checks.push(schema::objects(connection, mode, on_event)?);
-    let checked = organizations::check(connection, mode, on_event);
+    report.checks.push(schema::objects(connection, terms, on_event)?);
+    let key = report.unless_broken("master_key", master_key::check(connection, terms))?;
+    report.checks.extend(key);
+    let checked = organizations::check(connection, terms, on_event);
     let checked = report.unless_broken("", checked)?;
     report.checks.extend(checked.into_iter().flatten());
     for table in TABLES {
-        let checked = walk::walk(connection, table, mode, on_event);
+        let checked = walk::walk(connection, table, terms, on_event);
         let checked = report.unless_broken(table.name, checked)?;
         report.checks.extend(checked.into_iter().flatten());
     }
+    // when the rows are repaired that they are computed from
+    let checked = statistics::check(connection, terms, on_event);
+    let checked = report.unless_broken("delivery_statistics", checked)?;
+    report.checks.extend(checked);
     Ok(report)
 }

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 
 use super::super::StoreResult;
 use super::super::connection::{AnyConnection, in_transaction};
-use super::{CheckEvent, CheckMode, Checked, LastRow, number};
+use super::{CheckEvent, CheckTerms, Checked, LastRow, number};
 use crate::domain::ids::OrganizationId;
 
 /// What its rows are, and what becomes of them.
@@ -40,7 +40,7 @@ const TABLES: [Owned; 9] = [
 
 pub(super) fn check(
     connection: &mut AnyConnection,
-    mode: CheckMode,
+    terms: &CheckTerms,
     on_event: &mut dyn FnMut(CheckEvent<'_>),
 ) -> StoreResult<Vec<Checked>> {
     let mut results = Vec::new();
@@ -55,8 +55,9 @@ pub(super) fn check(
                 let rows = number(connection, &of_it)?.unsigned_abs();
                 result.wrong += rows;
                 result.examples.push(format!("{}: {rows} rows", OrganizationId(id)));
-                if let CheckMode::Repair { now } = mode {
-                    let did = in_transaction(connection, None, |connection| repair(connection, owned, id, now.0))?;
+                if terms.repairs() {
+                    let did =
+                        in_transaction(connection, None, |connection| repair(connection, owned, id, terms.now.0))?;
                     on_event(CheckEvent::Repaired(&did));
                     result.repaired += rows;
                 }

@@ -134,7 +134,7 @@ pub(super) fn deliveries_without_webhook(
     Ok(did)
 }
 
-/// Counts by their rows.
+/// Counts by their rows. What is missing is lost.
 pub(super) fn count_deliveries(
     connection: &mut AnyConnection,
     ids: &[i64],
@@ -142,13 +142,15 @@ pub(super) fn count_deliveries(
 ) -> StoreResult<Vec<String>> {
     let mut did = Vec::new();
     for &id in ids {
+        let count = || events::table.find(id).select(events::delivery_count);
+        let before: i32 = count().first(connection)?;
         diesel::sql_query(format!(
             "UPDATE events SET delivery_count = (SELECT count(*) FROM deliveries d WHERE d.id > events.id \
              AND d.id <= events.last_delivery_id AND d.event_id = events.id AND NOT d.replayed) WHERE id = {id}"
         ))
         .execute(connection)?;
-        let count: i32 = events::table.find(id).select(events::delivery_count).first(connection)?;
-        did.push(format!("{}: its count of deliveries is {count} now", EventId(id)));
+        let now: i32 = count().first(connection)?;
+        did.push(format!("{}: its count of deliveries was {before}, and is {now} now", EventId(id)));
     }
     Ok(did)
 }

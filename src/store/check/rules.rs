@@ -8,8 +8,9 @@ use diesel::sql_types::{BigInt, Nullable, SmallInt, Text};
 use serde_json::Value;
 
 use super::super::StoreResult;
+use super::super::cipher::Cipher;
 use super::super::connection::AnyConnection;
-use super::repair;
+use super::{CheckTerms, Wrong, content, master_key, missing, repair, statistics};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, TaskId};
 use crate::domain::time::UnixMillis;
 
@@ -35,12 +36,17 @@ pub(super) struct Rule {
 /// Repairs rows by their keys; returns what it did, for people.
 pub(super) type Repair = fn(&mut AnyConnection, &[i64], UnixMillis) -> StoreResult<Vec<String>>;
 
+/// Looks at the rows of a page, with what it needs to know beside them.
+type Looks<T> = fn(&mut AnyConnection, &T, (i64, i64)) -> StoreResult<Vec<Wrong>>;
+
 /// Which rows are wrong.
 pub(super) enum Find {
     /// A condition on `t`.
     Where(&'static str),
-    /// What no condition can say, for a range of keys.
-    By(fn(&mut AnyConnection, (i64, i64)) -> StoreResult<Vec<i64>>),
+    /// What no condition can say, for a range of keys: those after the first, up to the second.
+    By(Looks<CheckTerms>),
+    /// The same, of what is encrypted; left out without the master key.
+    WithKey(Looks<Cipher>),
 }
 
 /// What `--repair` does about it.
@@ -48,6 +54,9 @@ const REPAIRABLE: &str = "stop the engine and run `ringback check --repair`";
 /// What it can't.
 const RESTORE: &str =
     "this is not repaired by itself: restore a backup from before, or report it with the version";
+
+/// Headers and response are for people; whether a delivery is sent again does not depend on them.
+const UNREADABLE_ATTEMPT: &str = "the log can't show this attempt; nothing else depends on it. Restore a backup from before, or leave it to retention";
 
 pub(super) const TABLES: &[Table] = &[
     Table {
@@ -69,6 +78,13 @@ pub(super) const TABLES: &[Table] = &[
                 wrong: Find::By(unreadable_settings),
                 repair: None,
                 advice: RESTORE,
+            },
+            Rule {
+                what: "its secrets can be decrypted with the master key",
+                wrong: Find::WithKey(master_key::unreadable),
+                repair: None,
+                advice: "the engine does not start with a webhook that it can't read: restore a backup from before, or delete the row of \
+                         the webhook and make another with a new secret",
             },
             Rule {
                 what: "a webhook that was disabled has a time and a reason",
@@ -113,16 +129,23 @@ pub(super) const TABLES: &[Table] = &[
         rules: &[
             Rule {
                 what: "its deliveries come after it",
-                wrong: Find::Where("t.last_delivery_id < t.id OR t.delivery_count < 0"),
+                wrong: Find::Where("t.last_delivery_id < t.id"),
                 repair: None,
                 advice: RESTORE,
             },
             Rule {
-                // of a wide event that is old enough, retention removes some deliveries before the others: when none is pending
-                what: "its count of deliveries is that of the rows",
-                wrong: Find::Where(COUNT_OF_DELIVERIES),
+                what: "its count of deliveries is that of the rows, and none of them is missing",
+                wrong: Find::By(missing::deliveries),
                 repair: Some(repair::count_deliveries),
-                advice: REPAIRABLE,
+                advice: "what is missing can't be made again: whether it was delivered is unknown. Restore a backup, or publish it again with \
+                         `ringback events replay`, and set the count right with `ringback check --repair` while the engine is stopped",
+            },
+            Rule {
+                what: "its payload is JSON",
+                wrong: Find::By(content::unreadable_bodies),
+                repair: None,
+                advice: "receivers get it as it is, and the dashboard can't show it: restore a backup from before, or erase the payload with \
+                         `DELETE /v1/events/{id}/payload`",
             },
         ],
     },
@@ -156,6 +179,12 @@ pub(super) const TABLES: &[Table] = &[
                 wrong: Find::Where("NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.id = t.delivery_id)"),
                 repair: Some(repair::delete_attempts),
                 advice: REPAIRABLE,
+            },
+            Rule {
+                what: "its headers and its response can be unpacked",
+                wrong: Find::By(content::unreadable_attempts),
+                repair: None,
+                advice: UNREADABLE_ATTEMPT,
             },
             Rule {
                 what: "it is of the organization of its delivery, and has a number",
@@ -207,27 +236,31 @@ pub(super) const TABLES: &[Table] = &[
         shown: |start| UnixMillis(start).to_string(),
         rules: &[
             Rule {
-                what: "counts are of an organization that exists, and not negative",
+                what: "counts are of an organization that exists",
                 wrong: Find::Where(
-                    "t.succeeded < 0 OR t.failed < 0 OR t.retried < 0 \
-                     OR NOT (EXISTS (SELECT 1 FROM organizations o WHERE o.id = t.organization_id) \
-                             OR EXISTS (SELECT 1 FROM deleted_organizations o WHERE o.id = t.organization_id))",
+                    "NOT EXISTS (SELECT 1 FROM organizations o WHERE o.id = t.organization_id) \
+                     AND NOT EXISTS (SELECT 1 FROM deleted_organizations o WHERE o.id = t.organization_id)",
                 ),
-                repair: None,
-                advice: "it does no harm: retention removes it",
+                repair: Some(statistics::delete_of_none),
+                advice: REPAIRABLE,
             },
             Rule {
-                // the oldest period may be half removed, as that of a deleted organization
-                what: "the sum of an organization is that of its webhooks",
-                wrong: Find::Where(
-                    "t.endpoint_id = 0 AND t.period_start > (SELECT min(s.period_start) FROM delivery_statistics s) \
-                     AND EXISTS (SELECT 1 FROM organizations o WHERE o.id = t.organization_id) \
-                     AND t.succeeded + t.failed + t.retried <> (SELECT coalesce(sum(s.succeeded + s.failed + s.retried), 0) \
-                     FROM delivery_statistics s WHERE s.period_start = t.period_start \
-                     AND s.organization_id = t.organization_id AND s.endpoint_id <> 0 AND s.node = t.node)",
-                ),
-                repair: None,
-                advice: "charts of that period are wrong; retention removes it",
+                what: "no count is negative",
+                wrong: Find::Where("t.succeeded < 0 OR t.failed < 0 OR t.retried < 0"),
+                repair: Some(statistics::raise_to_zero),
+                advice: REPAIRABLE,
+            },
+            Rule {
+                what: "its durations can be read",
+                wrong: Find::By(statistics::unreadable_durations),
+                repair: Some(statistics::forget_durations),
+                advice: REPAIRABLE,
+            },
+            Rule {
+                what: "the sums of an organization are those of its webhooks",
+                wrong: Find::By(statistics::wrong_sums),
+                repair: Some(statistics::add_up),
+                advice: REPAIRABLE,
             },
         ],
     },
@@ -291,6 +324,12 @@ const DELIVERIES: Table = Table {
             advice: RESTORE,
         },
         Rule {
+            what: "the headers and the response of an attempt in its row can be unpacked",
+            wrong: Find::By(content::unreadable_own_attempts),
+            repair: None,
+            advice: UNREADABLE_ATTEMPT,
+        },
+        Rule {
             what: "its count of attempts is that of the rows",
             wrong: Find::Where(
                 "t.attempt_count <> (SELECT count(*) FROM attempts a WHERE a.delivery_id = t.id) \
@@ -308,15 +347,6 @@ const DELIVERIES: Table = Table {
         },
     ],
 };
-
-const COUNT_OF_DELIVERIES: &str = "
-    t.delivery_count < (SELECT count(*) FROM deliveries d WHERE d.id > t.id AND d.id <= t.last_delivery_id
-                        AND d.event_id = t.id AND NOT d.replayed)
-    OR (t.delivery_count > (SELECT count(*) FROM deliveries d WHERE d.id > t.id AND d.id <= t.last_delivery_id
-                            AND d.event_id = t.id AND NOT d.replayed)
-        AND EXISTS (SELECT 1 FROM deliveries d WHERE d.id > t.id AND d.id <= t.last_delivery_id
-                    AND d.event_id = t.id AND NOT d.replayed AND d.status = 0)
-        AND NOT EXISTS (SELECT 1 FROM deleted_organizations o WHERE o.id = t.organization_id))";
 
 #[derive(QueryableByName)]
 struct SettingsRow {
@@ -339,7 +369,11 @@ struct SettingsRow {
 }
 
 /// The engine reads all webhooks when it starts: one that it can't read keeps it from starting.
-fn unreadable_settings(connection: &mut AnyConnection, (after, last): (i64, i64)) -> StoreResult<Vec<i64>> {
+fn unreadable_settings(
+    connection: &mut AnyConnection,
+    _: &CheckTerms,
+    (after, last): (i64, i64),
+) -> StoreResult<Vec<Wrong>> {
     let rows: Vec<SettingsRow> = diesel::sql_query(format!(
         "SELECT id, events, retry, retry_on, filters, rate_limit, channels, metadata FROM endpoints \
          WHERE id > {after} AND id <= {last} AND deleted_at IS NULL ORDER BY id"
@@ -351,7 +385,7 @@ fn unreadable_settings(connection: &mut AnyConnection, (after, last): (i64, i64)
         [&row.events, &row.retry, &row.retry_on].into_iter().all(is_json)
             && optional.into_iter().flatten().all(is_json)
     };
-    Ok(rows.iter().filter(|row| !is_readable(row)).map(|row| row.id).collect())
+    Ok(rows.iter().filter(|row| !is_readable(row)).map(|row| row.id.into()).collect())
 }
 
 #[derive(QueryableByName)]
@@ -364,11 +398,15 @@ struct PartitionRow {
     partition: i16,
 }
 
-fn wrong_partition(connection: &mut AnyConnection, (after, last): (i64, i64)) -> StoreResult<Vec<i64>> {
+fn wrong_partition(
+    connection: &mut AnyConnection,
+    _: &CheckTerms,
+    (after, last): (i64, i64),
+) -> StoreResult<Vec<Wrong>> {
     let rows: Vec<PartitionRow> = diesel::sql_query(format!(
         "SELECT id, endpoint_id, partition FROM deliveries WHERE id > {after} AND id <= {last} ORDER BY id"
     ))
     .load(connection)?;
     let is_wrong = |row: &&PartitionRow| EndpointId(row.endpoint_id).partition() != row.partition;
-    Ok(rows.iter().filter(is_wrong).map(|row| row.id).collect())
+    Ok(rows.iter().filter(is_wrong).map(|row| row.id.into()).collect())
 }

@@ -7,7 +7,7 @@ use diesel::sql_types::{Nullable, Text};
 
 use super::super::connection::AnyConnection;
 use super::super::{StoreError, StoreResult, sqlite};
-use super::{CheckEvent, CheckMode, Checked, texts};
+use super::{CheckEvent, CheckTerms, Checked, texts};
 
 /// What the migrations of a database say.
 pub(super) struct Versions {
@@ -69,7 +69,7 @@ const COLUMNS_OF_POSTGRES: &str = "
 /// Looks for tables, columns and indexes that are missing. What there is besides is nobody's business.
 pub(super) fn objects(
     connection: &mut AnyConnection,
-    mode: CheckMode,
+    terms: &CheckTerms,
     on_event: &mut dyn FnMut(CheckEvent<'_>),
 ) -> StoreResult<Checked> {
     let advice = "an index is made again by `ringback check --repair`; of anything else restore a backup";
@@ -99,7 +99,7 @@ pub(super) fn objects(
                 continue;
             }
             result.add(format!("the index {name} is missing"));
-            if let CheckMode::Repair { .. } = mode {
+            if terms.repairs() {
                 diesel::sql_query(&sql).execute(connection)?;
                 on_event(CheckEvent::Repaired(&format!("the index {name} is made again")));
                 result.repaired += 1;

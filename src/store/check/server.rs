@@ -2,68 +2,82 @@
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 
 use super::super::StoreResult;
 use super::super::connection::AnyConnection;
-use super::{CheckEvent, CheckMode, Checked, number, texts};
-
-#[derive(QueryableByName)]
-struct Verdict {
-    #[diesel(sql_type = Text)]
-    integrity_check: String,
-}
+use super::indexes::Suspect;
+use super::integrity::{Examined, SOME, examine};
+use super::{CheckEvent, CheckTerms, Checked, indexes, number, texts};
 
 const RESTORE: &str = "restore a backup; the disk or the memory of this machine may be failing";
-
 /// Problems of an index alone, which is made again from its table.
 const OF_INDEXES: [&str; 3] = ["missing from index", "wrong # of entries in index", "non-unique entry in index"];
 
 /// Asks SQLite to look through its file, or PostgreSQL for what it has noticed.
 pub(super) fn storage(
     connection: &mut AnyConnection,
-    mode: CheckMode,
+    terms: &CheckTerms,
     on_event: &mut dyn FnMut(CheckEvent<'_>),
-) -> StoreResult<Checked> {
-    let mut result = match connection {
-        AnyConnection::Sqlite(sqlite) => of_sqlite(sqlite)?,
-        AnyConnection::Postgres(_) => of_postgres(connection)?,
-    };
+) -> StoreResult<Vec<Checked>> {
+    let AnyConnection::Sqlite(sqlite) = connection else { return Ok(vec![of_postgres(connection)?]) };
+    let mut examined = examine(sqlite, SOME)?;
+    let is_finding = examined.whole.is_finding();
+    if is_finding && terms.repairs() {
+        repair(sqlite, &mut examined, on_event)?;
+    }
+    if examined.whole.is_finding() {
+        // before the words of SQLite, which may be many
+        let suspects = indexes::suspects(sqlite);
+        examined.whole.examples.splice(0..0, suspects.iter().map(Suspect::shown));
+    }
+    if terms.repairs() && !examined.whole.is_finding() && examined.lost.is_finding() {
+        give_back(sqlite, &mut examined.lost, on_event)?;
+    }
+    let Examined { whole, lost } = examined;
+    Ok(if lost.wrong > 0 { vec![whole, lost] } else { vec![whole] })
+}
+
+/// Makes damaged indexes again, if the rest is whole.
+fn repair(
+    sqlite: &mut SqliteConnection,
+    examined: &mut Examined,
+    on_event: &mut dyn FnMut(CheckEvent<'_>),
+) -> StoreResult<()> {
     let is_of_indexes = |example: &String| OF_INDEXES.iter().any(|problem| example.contains(problem));
-    if let (CheckMode::Repair { .. }, AnyConnection::Sqlite(sqlite)) = (mode, connection)
-        && result.is_finding()
-        && result.examples.iter().all(is_of_indexes)
-    {
-        sqlite.batch_execute("REINDEX")?;
-        let left = of_sqlite(sqlite)?;
-        result.repaired = result.wrong.saturating_sub(left.wrong);
-        if !left.is_finding() {
+    if examined.whole.examples.iter().all(is_of_indexes) && sqlite.batch_execute("REINDEX").is_ok() {
+        let left = examine(sqlite, SOME)?;
+        if !left.whole.is_finding() {
             on_event(CheckEvent::Repaired("indexes that differed from their tables are made again"));
+            examined.whole.repaired = examined.whole.wrong;
+            examined.lost = left.lost;
+            return Ok(());
         }
     }
-    Ok(result)
+    let made = indexes::rebuild(sqlite)?;
+    if !made.is_empty() {
+        made.iter().for_each(|name| on_event(CheckEvent::Repaired(&format!("the index {name} is made again"))));
+        examined.whole.repaired = examined.whole.wrong;
+        examined.lost = examine(sqlite, SOME)?.lost;
+    }
+    Ok(())
 }
 
-fn is_damage(said: &str) -> bool {
-    // SQLITE_CORRUPT, SQLITE_NOTADB
-    ["malformed", "file is not a database"].iter().any(|words| said.contains(words))
-}
-
-/// At most 100 problems are named. The schema has no foreign keys, which would be checked apart.
-fn of_sqlite(sqlite: &mut SqliteConnection) -> StoreResult<Checked> {
-    let mut result = Checked::new("", "the file is whole (integrity_check)", RESTORE);
-    let verdicts: Vec<Verdict> = match diesel::sql_query("PRAGMA integrity_check").load(sqlite) {
-        Ok(verdicts) => verdicts,
-        // so damaged that it can't look through it
-        Err(diesel::result::Error::DatabaseError(_, said)) if is_damage(said.message()) => {
-            result.add(said.message().to_owned());
-            return Ok(result);
+/// Rewrites the file without the pages that belong to nothing.
+fn give_back(
+    sqlite: &mut SqliteConnection,
+    lost: &mut Checked,
+    on_event: &mut dyn FnMut(CheckEvent<'_>),
+) -> StoreResult<()> {
+    match sqlite.batch_execute("VACUUM") {
+        Ok(()) => {
+            let left = examine(sqlite, SOME)?.lost;
+            lost.repaired = lost.wrong.saturating_sub(left.wrong);
+            on_event(CheckEvent::Repaired("the file is rewritten without pages that belonged to nothing"));
         }
-        Err(error) => return Err(error.into()),
-    };
-    let problems = verdicts.into_iter().map(|verdict| verdict.integrity_check).filter(|verdict| verdict != "ok");
-    problems.for_each(|problem| result.add(problem));
-    Ok(result)
+        // most likely the disk is full; the database is as it was
+        Err(error) => lost.add(format!("the room can't be given back: {error}")),
+    }
+    Ok(())
 }
 
 /// With the extension `amcheck`, all indexes are compared with themselves.

@@ -8,7 +8,7 @@ use super::Headers;
 use super::dictionary::{NAMES, SUFFIXES, VALUES};
 use super::packed::{AttemptContext, AttemptDetail, DetailError, pack, unpack};
 use crate::domain::ids::{DeliveryId, EventId};
-use crate::domain::sent_request::{EndpointHeaders, HeaderStyle, MASKED, SentRequest};
+use crate::domain::sent_request::{EndpointHeaders, Header, HeaderStyle, MASKED, SentRequest};
 use crate::domain::signing::StandardSignature;
 use crate::domain::time::UnixMillis;
 
@@ -30,7 +30,9 @@ fn unpack_headers(packed: &[u8]) -> Headers {
 
 /// The headers as they were sent, with the customer's own values masked.
 fn sent_headers(context: AttemptContext, number: u32, request: &SentRequest) -> Headers {
-    let mut headers = request.fixed_headers(context.delivery_id, number, context.started_at);
+    let fixed = request.fixed_headers(context.delivery_id, number, context.started_at);
+    let text = |(name, value): Header| (name.to_string(), value.to_string());
+    let mut headers: Headers = fixed.into_iter().map(text).collect();
     let masked = |name: &String| (name.clone(), MASKED.to_owned());
     headers.extend(request.endpoint.custom_names.iter().map(masked));
     headers
@@ -42,12 +44,12 @@ fn ordinary() -> (SentRequest, Headers) {
                      \xfe\xa7\x46\x76\x57\xc8\x51\x4d\x71\x7e\xc4\x2c\x38\xa5\xc9\x4c";
     let standard = BASE64.decode(b"g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=").unwrap();
     let request = SentRequest {
-        endpoint: Arc::new(EndpointHeaders {
-            user_agent: String::from("Ringback/0.1.0"),
-            prefix: String::from("x-callintel"),
-            style: HeaderStyle::Native,
-            custom_names: vec![String::from("X-Token")],
-        }),
+        endpoint: Arc::new(EndpointHeaders::new(
+            "Ringback/0.1.0",
+            HeaderStyle::Native,
+            String::from("x-callintel"),
+            vec![String::from("X-Token")],
+        )),
         event_id: EventId(1_000_000),
         document: Some(*document),
         previous_document: None,
@@ -240,7 +242,7 @@ fn request() -> impl Strategy<Value = SentRequest> {
     (endpoint, 0..i64::MAX, signatures).prop_map(|(endpoint, event_id, signatures)| {
         let (user_agent, style, prefix, custom_names) = endpoint;
         let (document, previous_document, standard) = signatures;
-        let endpoint = Arc::new(EndpointHeaders { user_agent, style, prefix, custom_names });
+        let endpoint = Arc::new(EndpointHeaders::new(&user_agent, style, prefix, custom_names));
         SentRequest { endpoint, event_id: EventId(event_id), document, previous_document, standard }
     })
 }

@@ -80,7 +80,7 @@ fn outcome(new: &NewEvent, place: usize, number: i64) -> Option<Outcome> {
         6 => (Ok(204), NextStep::Succeeded),
         _ => (Ok(200), NextStep::Succeeded),
     };
-    let response = |status| Response { status, headers: Vec::new(), body: Bytes::new() };
+    let response = |status| Response::new(status, Vec::new(), Bytes::new());
     Some(Outcome {
         organization_id: ORGANIZATION,
         endpoint_id,

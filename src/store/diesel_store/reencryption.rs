@@ -4,6 +4,7 @@ use diesel::prelude::*;
 
 use super::super::cipher::Cipher;
 use super::super::connection::AnyConnection;
+use super::super::encrypted_rows::encrypted_rows;
 use super::super::models::corrupt;
 use super::super::schema::{endpoints, master_key, svix_answers};
 use super::super::{StoreError, StoreResult};
@@ -15,9 +16,6 @@ const ENDPOINTS_A_BATCH: i64 = 200;
 
 /// The table has one row.
 const THE_ONE: i16 = 1;
-
-/// Id, organization, secret, previous secret, older secrets, headers, credentials.
-type EncryptedColumns = (i64, i64, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
 
 impl DieselStore {
     /// Encrypts under `new` every value that is under the key of this store. A value already under `new` is
@@ -93,28 +91,13 @@ struct ReencryptedBatch {
     last: Option<i64>,
 }
 
-/// Deleted endpoints have no encrypted values.
 fn reencrypt_batch(
     connection: &mut AnyConnection,
     old: &Cipher,
     new: &Cipher,
     after: i64,
 ) -> StoreResult<ReencryptedBatch> {
-    let rows: Vec<EncryptedColumns> = endpoints::table
-        .filter(endpoints::id.gt(after))
-        .filter(endpoints::deleted_at.is_null())
-        .order(endpoints::id)
-        .limit(ENDPOINTS_A_BATCH)
-        .select((
-            endpoints::id,
-            endpoints::organization_id,
-            endpoints::secret,
-            endpoints::previous_secret,
-            endpoints::older_secrets,
-            endpoints::headers,
-            endpoints::credentials,
-        ))
-        .load(connection)?;
+    let rows = encrypted_rows(connection, (after, i64::MAX), ENDPOINTS_A_BATCH)?;
     let mut batch = ReencryptedBatch { changed: 0, last: rows.last().map(|(id, ..)| *id) };
     for (id, organization_id, secret, previous_secret, older_secrets, headers, credentials) in rows {
         let optional = [&previous_secret, &older_secrets, &headers, &credentials];

@@ -18,7 +18,7 @@ impl MemoryStore {
 impl AuditStore for MemoryStore {
     fn recording(&self, entry: AuditEntry) -> Arc<dyn Store> {
         let (state, node) = (Arc::clone(&self.state), Arc::clone(&self.node));
-        Arc::new(Self { state, node, entry: Some(entry) })
+        Arc::new(Self { state, node, place: self.place.clone(), entry: Some(entry) })
     }
 
     fn audit_log(&self, owner: Option<OrganizationId>, page: PageRequest) -> StoreResult<Vec<AuditEntry>> {
@@ -28,7 +28,7 @@ impl AuditStore for MemoryStore {
     }
 
     fn prune_audit_log(&self, before: UnixMillis, limit: usize) -> StoreResult<bool> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         let old = state.audit_log.values().filter(|entry| entry.at < before);
         let old: Vec<_> = old.map(|entry| entry.id).take(limit).collect();
         old.iter().for_each(|id| drop(state.audit_log.remove(id)));

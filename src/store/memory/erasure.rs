@@ -19,7 +19,7 @@ impl ErasureStore for MemoryStore {
         id: EventId,
         now: UnixMillis,
     ) -> StoreResult<Option<ErasureStep>> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         match state.events.get(&id) {
             Some((event, _)) if event.organization_id != organization_id => return Ok(None),
             Some((event, _)) if event.body.is_empty() => {
@@ -39,7 +39,7 @@ impl ErasureStore for MemoryStore {
     }
 
     fn erase_response(&self, organization_id: OrganizationId, id: DeliveryId, number: u32) -> StoreResult<bool> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         let found = state.deliveries.get_mut(&id).filter(|it| it.record.organization_id == organization_id);
         let Some(delivery) = found else { return Ok(false) };
         let endpoint_id = delivery.record.endpoint_id;
@@ -56,7 +56,7 @@ impl ErasureStore for MemoryStore {
     }
 
     fn erase_expired_payloads(&self, now: UnixMillis, limit: usize) -> StoreResult<ExpiryStep> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         let mut due: Vec<(UnixMillis, EventId)> = state
             .labels
             .iter()

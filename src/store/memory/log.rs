@@ -75,7 +75,7 @@ impl LogStore for MemoryStore {
         rounds: Rounds,
         now: UnixMillis,
     ) -> StoreResult<RequeueOutcome> {
-        self.state().requeue_delivery(organization_id, id, rounds, now)
+        self.writing()?.requeue_delivery(organization_id, id, rounds, now)
     }
 
     fn requeue_range(
@@ -87,7 +87,7 @@ impl LogStore for MemoryStore {
         limit: usize,
         now: UnixMillis,
     ) -> StoreResult<RequeuedPage> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         let mut found = state.in_range(organization_id, endpoint_id, range, after);
         found.truncate(limit);
         let next = found.last().copied().filter(|_| found.len() == limit);
@@ -145,7 +145,7 @@ impl LogStore for MemoryStore {
         next_id: &mut dyn FnMut() -> i64,
         now: UnixMillis,
     ) -> StoreResult<Option<Vec<EndpointId>>> {
-        self.state().replay_event(organization_id, id, targets, rounds, next_id, now)
+        self.writing()?.replay_event(organization_id, id, targets, rounds, next_id, now)
     }
 
     fn make_delivery_due(
@@ -154,7 +154,7 @@ impl LogStore for MemoryStore {
         id: DeliveryId,
         now: UnixMillis,
     ) -> StoreResult<MadeDeliveryDue> {
-        Ok(self.state().make_delivery_due(organization_id, id, now))
+        Ok(self.writing()?.make_delivery_due(organization_id, id, now))
     }
 
     fn pending(

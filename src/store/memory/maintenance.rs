@@ -102,7 +102,7 @@ impl MaintenanceStore for MemoryStore {
     }
 
     fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport> {
-        Ok(self.state().prune(before, after, limit))
+        Ok(self.writing()?.prune(before, after, limit))
     }
 
     fn prune_endpoints(
@@ -121,11 +121,11 @@ impl MaintenanceStore for MemoryStore {
     }
 
     fn prune_idempotency_keys(&self, before: UnixMillis, limit: usize) -> StoreResult<usize> {
-        Ok(self.state().prune_idempotency_keys(before, limit))
+        Ok(self.writing()?.prune_idempotency_keys(before, limit))
     }
 
     fn prune_statistics(&self, before: UnixMillis, limit: usize) -> StoreResult<bool> {
-        Ok(self.state().prune_statistics(before, limit))
+        Ok(self.writing()?.prune_statistics(before, limit))
     }
 }
 

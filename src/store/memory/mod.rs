@@ -5,6 +5,7 @@ mod attempts;
 mod audit;
 mod changes;
 mod cluster;
+mod cluster_rows;
 mod erasure;
 mod log;
 mod maintenance;
@@ -19,15 +20,19 @@ mod tenants;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::cluster_rows::Place;
 use self::state::MemoryState;
 use super::cluster::OnlyNode;
 use crate::domain::audit::AuditEntry;
+use crate::domain::time::Clock;
 
 /// The [`Store`](super::Store) in memory.
 #[derive(Default)]
 pub struct MemoryStore {
     state: Arc<Mutex<MemoryState>>,
     node: Arc<OnlyNode>,
+    /// Of one that several nodes share.
+    place: Option<Arc<Place>>,
     /// Written with the next change of settings.
     entry: Option<AuditEntry>,
 }
@@ -36,6 +41,17 @@ impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store for several nodes, which all see this clock; this is the handle of the first.
+    pub fn shared(clock: Arc<dyn Clock>) -> Self {
+        Self { place: Some(Place::new(clock)), ..Self::default() }
+    }
+
+    /// The handle of another node, or of a program beside the nodes, on the same data.
+    pub fn of_another_node(&self) -> Self {
+        let place = self.place.as_ref().map(|place| place.of_another());
+        Self { state: Arc::clone(&self.state), node: Arc::clone(&self.node), place, entry: None }
     }
 
     fn state(&self) -> MutexGuard<'_, MemoryState> {

@@ -91,7 +91,7 @@ impl NoticeStore for MemoryStore {
     }
 
     fn remove_notices(&self, ids: &[i64]) -> StoreResult<()> {
-        self.state().notices.retain(|notice| !ids.contains(&notice.id));
+        self.writing()?.notices.retain(|notice| !ids.contains(&notice.id));
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use crate::domain::time::UnixMillis;
 
 impl QueueStore for MemoryStore {
     fn commit(&self, batch: &WriteBatch, now: UnixMillis) -> StoreResult<CommitReport> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         let is_known = |new: &NewEvent| {
             state.events.contains_key(&new.event.id)
                 || new.deliveries.iter().any(|(id, _)| state.deliveries.contains_key(id))
@@ -108,11 +108,11 @@ impl QueueStore for MemoryStore {
         endpoint_id: EndpointId,
         now: UnixMillis,
     ) -> StoreResult<usize> {
-        Ok(self.state().cancel(organization_id, endpoint_id, now))
+        Ok(self.writing()?.cancel(organization_id, endpoint_id, now))
     }
 
     fn close_breaker(&self, organization_id: OrganizationId, endpoint_id: EndpointId) -> StoreResult<()> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         let health = state.health.get_mut(&endpoint_id);
         if let Some(health) = health.filter(|health| health.organization_id == organization_id) {
             health.probe_at = None;
@@ -130,7 +130,7 @@ impl QueueStore for MemoryStore {
         limit: usize,
         now: UnixMillis,
     ) -> StoreResult<MadeDue> {
-        Ok(self.state().make_due(organization_id, endpoint_id, after, limit, now))
+        Ok(self.writing()?.make_due(organization_id, endpoint_id, after, limit, now))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::domain::time::UnixMillis;
 
 impl SessionStore for MemoryStore {
     fn begin_session(&self, session: &DashboardSession, now: UnixMillis) -> StoreResult<()> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         if let Some(organization_id) = session.organization_id {
             state.require_organization(organization_id)?;
         }
@@ -30,12 +30,12 @@ impl SessionStore for MemoryStore {
     }
 
     fn end_session(&self, token_hash: &[u8; 32]) -> StoreResult<()> {
-        self.state().sessions.remove(token_hash);
+        self.writing()?.sessions.remove(token_hash);
         Ok(())
     }
 
     fn prune_sessions(&self, now: UnixMillis, limit: usize) -> StoreResult<bool> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         let over = state.sessions.values().filter(|session| session.expires_at <= now);
         let over: Vec<[u8; 32]> = over.map(|session| session.token_hash).take(limit).collect();
         for token_hash in &over {
@@ -46,7 +46,7 @@ impl SessionStore for MemoryStore {
     }
 
     fn create_link(&self, link: &SignInLink, now: UnixMillis) -> StoreResult<()> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         state.require_organization(link.organization_id)?;
         state.links.insert(link.token_hash, (link.clone(), false));
         let is_own = |other: &SignInLink| other.organization_id == link.organization_id;
@@ -61,7 +61,7 @@ impl SessionStore for MemoryStore {
     }
 
     fn use_link(&self, token_hash: &[u8; 32], now: UnixMillis) -> StoreResult<LinkUse> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         let Some((link, is_used)) = state.links.get_mut(token_hash) else { return Ok(LinkUse::Unknown) };
         let is_first = !*is_used && link.expires_at > now;
         *is_used |= is_first;

@@ -9,6 +9,7 @@ use super::super::{
     EndpointStart, EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, Notice, PageRequest, SavedHealth,
     SettingChange, StoreError, StoreResult,
 };
+use super::cluster_rows::ClusterRows;
 use super::svix::MemoryAnswer;
 use crate::domain::attempt::{AttemptRecord, NextStep, Outcome};
 use crate::domain::audit::AuditEntry;
@@ -58,6 +59,8 @@ pub(super) struct MemoryState {
     pub(super) changes: Vec<SettingChange>,
     /// Deleted ids count for `largest_id`.
     pub(super) largest_deleted: i64,
+    /// Of one that several nodes share.
+    pub(super) cluster: ClusterRows,
 }
 
 pub(super) struct MemoryDelivery {

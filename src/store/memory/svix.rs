@@ -64,7 +64,7 @@ impl SvixStore for MemoryStore {
     }
 
     fn end_tokens(&self, id: OrganizationId, ends: EndingTokens, now: UnixMillis) -> StoreResult<bool> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         let is_known = state.end_tokens(id, ends, now);
         if is_known {
             self.record(&mut state);
@@ -123,7 +123,7 @@ impl SvixStore for MemoryStore {
         environment: &Environment,
         event_type: &EnvironmentEventType,
     ) -> StoreResult<(EnvironmentEventType, bool)> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         let key = key(environment, &event_type.name);
         let created_at = state.environment_event_types.get(&key).map(|known| known.created_at);
         let stored =
@@ -139,7 +139,7 @@ impl SvixStore for MemoryStore {
         change: &EventTypeChange,
         now: UnixMillis,
     ) -> StoreResult<Option<EnvironmentEventType>> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         let known = state.environment_event_types.get_mut(&key(environment, name));
         Ok(known.map(|known| {
             change.clone().apply(known, now);
@@ -148,11 +148,11 @@ impl SvixStore for MemoryStore {
     }
 
     fn remove_environment_event_type(&self, environment: &Environment, name: &str) -> StoreResult<bool> {
-        Ok(self.state().environment_event_types.remove(&key(environment, name)).is_some())
+        Ok(self.writing()?.environment_event_types.remove(&key(environment, name)).is_some())
     }
 
     fn begin_answer(&self, key_hash: &[u8; 32], times: AnswerTimes) -> StoreResult<AnswerState> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         let still_counts = |kept: &&MemoryAnswer| match kept.answer {
             Some(_) => kept.created_at >= times.kept_since,
             None => kept.created_at >= times.abandoned_before,
@@ -169,7 +169,7 @@ impl SvixStore for MemoryStore {
     }
 
     fn keep_answer(&self, key_hash: &[u8; 32], answer: Option<&KeptAnswer>, now: UnixMillis) -> StoreResult<()> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         match answer {
             Some(answer) => {
                 let answer = Some(answer.clone());
@@ -183,7 +183,7 @@ impl SvixStore for MemoryStore {
     }
 
     fn prune_answers(&self, before: UnixMillis, limit: usize) -> StoreResult<bool> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         let old = state.answers.iter().filter(|(_, kept)| kept.created_at < before);
         let old: Vec<[u8; 32]> = old.map(|(key_hash, _)| *key_hash).take(limit).collect();
         for key_hash in &old {

@@ -16,7 +16,7 @@ use crate::domain::time::UnixMillis;
 
 impl TaskStore for MemoryStore {
     fn create_task(&self, task: &BackgroundTask, most_running: usize) -> StoreResult<bool> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         state.require_organization(task.organization_id)?;
         let own = |other: &&BackgroundTask| other.organization_id == task.organization_id;
         let is_running = |task: &&BackgroundTask| task.status == TaskStatus::Running;
@@ -92,7 +92,7 @@ impl TaskStore for MemoryStore {
         next_id: &mut dyn FnMut() -> i64,
         now: UnixMillis,
     ) -> StoreResult<Option<BackgroundTask>> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         let known = state.tasks.get(&task.id).filter(|known| known.status == TaskStatus::Running);
         if known.is_none_or(|known| known.version != task.version) {
             return Ok(None);
@@ -116,7 +116,7 @@ impl TaskStore for MemoryStore {
     }
 
     fn prune_tasks(&self, before: UnixMillis, limit: usize) -> StoreResult<bool> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         let old = state.tasks.values().filter(|task| task.created_at < before);
         let old: Vec<TaskId> = old.map(|task| task.id).take(limit).collect();
         old.iter().for_each(|id| drop(state.tasks.remove(id)));

@@ -18,14 +18,14 @@ use crate::domain::time::UnixMillis;
 
 impl TenantStore for MemoryStore {
     fn create_organization(&self, organization: &Organization) -> StoreResult<()> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         state.add_organization(organization)?;
         self.record(&mut state);
         Ok(())
     }
 
     fn create_organization_once(&self, organization: &Organization, key: &CreationKey) -> StoreResult<Creation> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         let known = state.creation_keys.get(&key.key);
         let known = known.and_then(|(id, request)| Some((state.organizations.get(id)?, request)));
         if let Some((known, request)) = known.filter(|(known, _)| known.created_at > key.not_before) {
@@ -45,7 +45,7 @@ impl TenantStore for MemoryStore {
         id: OrganizationId,
         change: &OrganizationChange,
     ) -> StoreResult<Option<Organization>> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         if !state.organizations.contains_key(&id) {
             return Ok(None);
         }
@@ -107,7 +107,7 @@ impl TenantStore for MemoryStore {
     }
 
     fn delete_organization(&self, id: OrganizationId, _now: UnixMillis) -> StoreResult<bool> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         if state.organizations.remove(&id).is_none() {
             return Ok(false);
         }
@@ -133,7 +133,7 @@ impl TenantStore for MemoryStore {
     }
 
     fn create_key(&self, key: &ApiKey) -> StoreResult<()> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         if let Some(organization_id) = key.organization_id {
             state.require_organization(organization_id)?;
         }
@@ -152,7 +152,7 @@ impl TenantStore for MemoryStore {
     }
 
     fn revoke_key(&self, owner: Option<OrganizationId>, id: KeyId) -> StoreResult<Option<[u8; 32]>> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         if state.keys.get(&id).is_none_or(|key| key.organization_id != owner) {
             return Ok(None);
         }
@@ -165,7 +165,7 @@ impl TenantStore for MemoryStore {
     }
 
     fn note_key_used(&self, id: KeyId, now: UnixMillis) -> StoreResult<()> {
-        if let Some(key) = self.state().keys.get_mut(&id)
+        if let Some(key) = self.writing()?.keys.get_mut(&id)
             && key.last_used_at.is_none_or(|noted| noted <= now - LAST_USE_PRECISION)
         {
             key.last_used_at = Some(now);
@@ -174,7 +174,7 @@ impl TenantStore for MemoryStore {
     }
 
     fn create_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         state.require_organization(endpoint.organization_id)?;
         if state.endpoints.contains_key(&endpoint.id) || state.has_name_of(endpoint) {
             return Err(StoreError::Conflict);
@@ -236,7 +236,7 @@ impl TenantStore for MemoryStore {
     }
 
     fn update_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         let read = state.endpoint(endpoint.organization_id, endpoint.id);
         let Some(read) = read.filter(|read| read.version == endpoint.version - 1) else {
             return Err(StoreError::Conflict);
@@ -258,7 +258,7 @@ impl TenantStore for MemoryStore {
         id: EndpointId,
         now: UnixMillis,
     ) -> StoreResult<Option<usize>> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         let Some(endpoint) = state.endpoint(organization_id, id) else { return Ok(None) };
         let uid = endpoint.uid.as_ref().map(ToString::to_string);
         state.tell(organization_id, vec![NewNotice::of_deleted(organization_id, id, uid)]);
@@ -272,7 +272,7 @@ impl TenantStore for MemoryStore {
     }
 
     fn create_event_type(&self, event_type: &DefinedEventType) -> StoreResult<()> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         if state.event_types.contains_key(&(event_type.organization_id, event_type.name.clone())) {
             return Err(StoreError::Conflict);
         }
@@ -282,7 +282,7 @@ impl TenantStore for MemoryStore {
     }
 
     fn save_event_type(&self, event_type: &DefinedEventType) -> StoreResult<()> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         state.save_event_type(event_type)?;
         self.record(&mut state);
         Ok(())
@@ -295,7 +295,7 @@ impl TenantStore for MemoryStore {
     }
 
     fn delete_event_type(&self, organization_id: OrganizationId, name: &str) -> StoreResult<bool> {
-        let mut state = self.state();
+        let mut state = self.writing()?;
         let was_there = state.event_types.remove(&(organization_id, name.to_owned())).is_some();
         if was_there {
             self.record(&mut state);

@@ -193,7 +193,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .query(MESSAGES)
         .answer(&[200], "ListResponse_MessageOut"),
     post("/app/{app}/msg", "v1.message.create", "Publish a message; it is stored when this is answered")
-        .query(&["with_content"])
+        .query(&["with_content", "traceparent", "tracestate"])
         .body("MessageIn")
         .answer(&[202], "MessageOut"),
     get("/app/{app}/msg/{msg}", "v1.message.get", "Get a message")

@@ -369,12 +369,22 @@ pub(super) fn parameters() -> Map<String, Value> {
     ];
     let of_query = of_query.map(|(name, schema, description)| (name, "query", schema, description));
     let key = ("idempotency-key", "header", text(), "Requests with the same one are carried out once");
+    let trace = [
+        (
+            "traceparent",
+            "header",
+            text(),
+            "W3C Trace Context: the span that the message belongs to; one that is not valid is ignored",
+        ),
+        ("tracestate", "header", text(), "Goes along with a valid traceparent"),
+    ];
     let parameter = |(name, place, schema, description): (&str, &str, Value, &str)| {
         let is_required = place == "path";
         let described = json!({"name": name, "in": place, "required": is_required, "schema": schema, "description": description});
         (name.to_owned(), described)
     };
-    let mut all: Map<String, Value> = of_path.into_iter().chain(of_query).chain([key]).map(parameter).collect();
+    let mut all: Map<String, Value> =
+        of_path.into_iter().chain(of_query).chain([key]).chain(trace).map(parameter).collect();
     all.extend(of_tasks().map(|(component, described)| (component.to_owned(), described)));
     all
 }

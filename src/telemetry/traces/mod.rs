@@ -296,7 +296,7 @@ mod tests {
         traces.committed(event, 1, &CommitSpan { ended_at: NOW, took, events: 7 }, false);
         for (number, status) in [(1, 503), (2, 200)] {
             let Some(span) = traces.attempt(&start(event, number, NOW + took)) else { continue };
-            let response = Response { status, headers: Vec::new(), body: Bytes::new() };
+            let response = Response::new(status, Vec::new(), Bytes::new());
             span.end(traces, &AttemptResult { response: Ok(response), duration: took });
         }
         traces.queue.close();

@@ -245,6 +245,36 @@ fn config_check_names_every_mistake_and_the_missing_master_key_beside_what_is_in
 }
 
 #[test]
+fn config_check_says_of_a_setting_that_is_wrong_which_source_has_which_problem_and_not_that_it_is_not_set() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ringback.toml"), "log = \"warn\"\nlisten = \"nowhere\"\n").unwrap();
+    std::fs::write(folder.path().join("short.key"), "c2hvcnQ=\n").unwrap();
+    let variables =
+        [("RINGBACK_MASTER_KEY_FILE", "short.key"), ("RINGBACK_ADMIN_KEY", "short"), ("RINGBACK_LOG", "=")];
+    let output = ringback(folder.path(), &["config", "check"]).envs(variables).output().unwrap();
+    assert!(!output.status.success());
+    let printed = text(&output.stdout);
+    let after = |setting: &str| -> (String, String) {
+        let mut lines = printed.lines().skip_while(|line| !line.trim_start_matches("# ").starts_with(setting));
+        let mut line = || lines.next().unwrap_or_default().to_owned();
+        (line(), line())
+    };
+    for (setting, shown, parts) in [
+        ("master_key", "# master_key is set, and wrong", ["variable RINGBACK_MASTER_KEY_FILE", "`short.key`: "]),
+        ("admin_key", "# admin_key is set, and wrong", ["variable RINGBACK_ADMIN_KEY: ", "16"]),
+        ("listen", "listen = \"127.0.0.1:8080\"", ["ringback.toml, line 2, `listen`", "`nowhere`"]),
+        ("log =", "log = \"warn\"", ["variable RINGBACK_LOG: ", "`=`"]),
+    ] {
+        let (first, second) = after(setting);
+        assert!(first.starts_with(shown), "{setting}: {first}\n{printed}");
+        let names = second.starts_with("#   refused: ") && parts.iter().all(|part| second.contains(part));
+        assert!(names, "{setting}: {second}\n{printed}");
+    }
+    assert!(!printed.contains("master_key is not set") && !printed.contains("admin_key is not set"), "{printed}");
+    assert!(!printed.contains("c2hvcnQ="), "{printed}");
+}
+
+#[test]
 fn master_key_generate_prints_a_key_that_serve_takes_and_says_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let output = ringback(folder.path(), &["master-key", "generate"]).output().unwrap();

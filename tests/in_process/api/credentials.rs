@@ -1,5 +1,7 @@
 //! Client certificates and OAuth 2.0 of webhooks: what is accepted, what is shown, and that secrets are not.
 
+use std::time::Duration;
+
 use rcgen::{CertificateParams, DnType, KeyPair};
 use ringback::store::MaintenanceStore;
 use serde_json::{Value, json};
@@ -14,6 +16,9 @@ on_every_store!(
     bad_values_of_oauth2_are_refused_by_field,
     a_token_and_a_header_of_its_name_exclude_each_other_whichever_comes_first,
     the_log_masks_the_token,
+    a_webhook_that_was_read_can_be_written_back_and_keeps_what_is_hidden,
+    what_was_read_of_another_certificate_or_webhook_is_refused,
+    the_health_tells_when_the_certificate_ends,
 );
 
 const URL: &str = "https://your-domain.com/webhooks";
@@ -194,4 +199,118 @@ async fn the_log_masks_the_token(database: Database) {
     let row = format!("/v1/webhooks/logs/{}", sent["delivery_id"].as_str().unwrap());
     let headers = world.get(&owner, &row).await.ok(200)["attempts"][0]["request_headers"].clone();
     assert_eq!((&headers["authorization"], &headers["x-a"]), (&json!(MASK), &json!(MASK)));
+}
+
+/// What the store has of a webhook's secrets.
+fn hidden(world: &World, path: &str) -> Vec<String> {
+    let all = world.store.scan_endpoints(None, 99).unwrap();
+    let stored = all.into_iter().find(|endpoint| path.ends_with(&endpoint.id.to_string())).unwrap();
+    let mut hidden = vec![stored.secret.shown().into_owned()];
+    hidden.extend(stored.headers.iter().map(|header| header.value.expose().to_owned()));
+    if let Some(certificate) = &stored.credentials.client_certificate {
+        hidden.push(data_encoding::HEXLOWER.encode(certificate.expose_key()));
+    }
+    hidden.extend(stored.credentials.oauth2.iter().map(|oauth2| oauth2.client_secret.expose().to_owned()));
+    hidden
+}
+
+/// Every setting that can be set and not read, alone and all of them together.
+async fn a_webhook_that_was_read_can_be_written_back_and_keeps_what_is_hidden(database: Database) {
+    let world = World::on(database).await;
+    let owner = world.owner().await;
+    let certificate = setting(&pem("one.example", |_| {}));
+    let secret = format!("whsec_{}", data_encoding::BASE64.encode(&[7; 32]));
+    let settings = [
+        ("secret", json!(secret), 1),
+        ("signature", json!("ed25519"), 1),
+        ("headers", json!({"x-token": "abc", "x-other": "def"}), 3),
+        ("client_certificate", certificate.clone(), 2),
+        ("oauth2", oauth2(), 2),
+        ("retry_schedule", json!([5, 300]), 1),
+    ];
+    let mut cases: Vec<(Value, usize)> =
+        settings.iter().map(|(name, value, count)| (json!({"url": URL, *name: value}), *count)).collect();
+    let all = json!({"url": URL, "secret": secret, "headers": {"x-token": "abc"}, "client_certificate": certificate, "oauth2": oauth2()});
+    cases.push((all, 4));
+    for (body, count) in cases {
+        let path = world.webhook(&owner, body.clone()).await;
+        let before = hidden(&world, &path);
+        assert_eq!(before.len(), count, "{body}");
+        for (method, timeout) in [("PUT", 21), ("PATCH", 22)] {
+            let mut read = world.get(&owner, &path).await.ok(200);
+            read["timeout"] = json!(timeout);
+            let mut written = world.call(&owner, method, &path, read.to_string()).await.ok(200);
+            written["updated_at"] = read["updated_at"].clone();
+            assert_eq!(written, read, "{method} {body}");
+            assert_eq!(hidden(&world, &path), before, "{method} {body}");
+        }
+    }
+}
+
+async fn what_was_read_of_another_certificate_or_webhook_is_refused(database: Database) {
+    let world = World::on(database).await;
+    let owner = world.owner().await;
+    let (first, second) = (setting(&pem("one.example", |_| {})), setting(&pem("two.example", |_| {})));
+    let path = world.webhook(&owner, json!({"url": URL, "client_certificate": first})).await;
+    let without = world.webhook(&owner, json!({"url": URL})).await;
+    let read = world.get(&owner, &path).await.ok(200);
+    let view = &read["client_certificate"];
+    // as clients write it that know instants
+    let mut rewritten = json!({"client_certificate": view});
+    rewritten["client_certificate"]["not_after"] = json!("2035-06-01T02:00:00+02:00");
+    assert_eq!(world.patch(&owner, &path, rewritten).await.ok(200)["client_certificate"], *view);
+    let with = |name: &str, value: Value| {
+        let mut view = view.clone();
+        view[name] = value;
+        json!({"client_certificate": view})
+    };
+    for (change, field) in [
+        (with("sha256_fingerprint", json!("0".repeat(64))), "client_certificate"),
+        (with("subject", json!("CN=me")), "client_certificate"),
+        (with("not_after", json!("2036-06-01T00:00:00Z")), "client_certificate"),
+        (with("not_after", json!("soon")), "client_certificate.not_after"),
+        (with("password", json!("x")), "client_certificate.password"),
+        (with("private_key", first["private_key"].clone()), "client_certificate.certificate"),
+        (json!({"id": read["id"], "signature": "ed25519"}), "signature"),
+        (json!({"id": without.rsplit('/').next(), "timeout": 9}), "id"),
+        (json!({"id": 7}), "id"),
+        (json!({"id": null}), "id"),
+        (json!({"state": "disabled"}), "state"),
+        (json!({"created_at": read["created_at"]}), "created_at"),
+    ] {
+        let answer = world.patch(&owner, &path, change.clone()).await;
+        let fields = answer.problem(422, "validation_failed");
+        assert!(fields.iter().any(|it| it == field), "{change}: {}", answer.text);
+    }
+    for (method, to) in [("PATCH", without.as_str()), ("POST", "/v1/webhooks")] {
+        let body = json!({"url": URL, "client_certificate": view}).to_string();
+        let answer = world.call(&owner, method, to, body).await;
+        assert_eq!(answer.problem(422, "validation_failed"), ["client_certificate"], "{method}");
+    }
+    // somebody else has replaced it since
+    world.patch(&owner, &path, json!({"client_certificate": second})).await.ok(200);
+    let answer = world.call(&owner, "PUT", &path, read.to_string()).await;
+    assert_eq!(answer.problem(422, "validation_failed"), ["client_certificate"]);
+}
+
+async fn the_health_tells_when_the_certificate_ends(database: Database) {
+    let world = World::on(database).await;
+    let owner = world.owner().await;
+    let path = world.webhook(&owner, json!({"url": URL})).await;
+    let health = format!("{path}/health");
+    assert_eq!(world.get(&owner, &health).await.ok(200)["client_certificate"], Value::Null);
+    // the world begins on 2024-12-16
+    for ((year, month, day), state, days_left) in
+        [((2024, 12, 30), "expiring", 13), ((2025, 1, 6), "expiring", 20), ((2025, 1, 7), "valid", 21)]
+    {
+        let ends =
+            setting(&pem("one.example", |params| params.not_after = rcgen::date_time_ymd(year, month, day)));
+        world.patch(&owner, &path, json!({"client_certificate": ends})).await.ok(200);
+        let told = world.get(&owner, &health).await.ok(200)["client_certificate"].clone();
+        assert_eq!((&told["state"], &told["days_left"]), (&json!(state), &json!(days_left)), "{told}");
+    }
+    world.clock.advance(Duration::from_secs(30 * 86_400));
+    let told = world.get(&owner, &health).await.ok(200)["client_certificate"].clone();
+    assert_eq!((&told["state"], &told["days_left"]), (&json!("expired"), &Value::Null), "{told}");
+    assert_eq!(told["not_after"], "2025-01-07T00:00:00.000Z");
 }

@@ -30,7 +30,7 @@ async fn health_without_deliveries_has_no_figures(database: Database) {
     let nothing = period(0, Value::Null, Value::Null);
     let expected = json!({
         "state": "healthy", "breaker": {"state": "closed", "probe_at": null}, "failing_since": null,
-        "pending": 0, "oldest_pending_at": null, "last_failure": null, "last_1h": nothing, "last_24h": nothing
+        "pending": 0, "oldest_pending_at": null, "client_certificate": null, "last_failure": null, "last_1h": nothing, "last_24h": nothing
     });
     assert_eq!(world.get(&owner, &format!("{webhook}/health")).await.ok(200), expected);
     let expected = json!({

@@ -167,6 +167,11 @@ pub(super) const ROWS: &[Row] = &[
                     "sum by (outcome) (rate(ringback_attempts_total{$S, outcome!=\"success\"}[$__rate_interval]))",
                 )],
             ),
+            stacked(
+                "Client certificates by their end",
+                "short",
+                &[("{{state}}", "sum by (state) (ringback_client_certificates{$S})")],
+            ),
             lines(
                 "Webhooks that are delivered to now",
                 "short",

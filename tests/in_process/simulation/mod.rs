@@ -1,5 +1,6 @@
 //! The real actors over days of simulated time.
 
+mod cluster;
 mod fairness;
 mod later;
 mod operating;

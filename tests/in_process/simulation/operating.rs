@@ -1,5 +1,7 @@
 //! What an operator sees and does: operational events, sending again, tests, retention.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ringback::domain::delivery::DeliveryStatus;
@@ -12,6 +14,7 @@ use ringback::store::MadeDeliveryDue;
 
 use super::world::{BEGIN, ORGANIZATION, World, always, down_until, endpoint, pass};
 use super::{DATA, DAY, assert_on_schedule, count, deliveries};
+use crate::faulty_store::FaultyStore;
 
 fn asking_for(id: i64, event_types: &[&str]) -> Endpoint {
     let mut endpoint = endpoint(id);
@@ -195,4 +198,24 @@ fn events_older_than_they_are_kept_are_removed_and_pending_ones_stay() {
     let kept = deliveries(&world, 1).len();
     assert_eq!(kept, pending, "an event is kept as long as one of its deliveries is pending");
     assert!(kept < 1_200);
+}
+
+#[test]
+fn when_little_happens_an_outcome_is_written_with_the_next_event_and_without_one_a_moment_later() {
+    const EVENTS: usize = 50;
+    let mut world = World::new();
+    world.endpoint(1, always(200));
+    let store = Arc::new(FaultyStore::over(world.store.clone()));
+    world.store = store.clone();
+    let commits = || store.commits.load(Ordering::SeqCst);
+    world.live(async |life| {
+        for _ in 0..EVENTS {
+            life.publish("call.completed", DATA).await;
+            pass(Duration::from_millis(10)).await;
+        }
+        pass(Duration::from_millis(100)).await;
+        assert_eq!(count(&world, 1, DeliveryStatus::Success), EVENTS, "nothing waits for ever");
+        // the last outcome's, and those of counts
+        assert!((EVENTS..EVENTS + 5).contains(&commits()), "{} commits", commits());
+    });
 }

@@ -54,9 +54,16 @@ impl Seen {
     }
 }
 
-struct SimulatedClock {
+pub(crate) struct SimulatedClock {
     begin: UnixMillis,
     begin_instant: Instant,
+}
+
+impl SimulatedClock {
+    /// One that shows `begin` now.
+    pub(crate) fn from(begin: UnixMillis) -> Self {
+        Self { begin, begin_instant: Instant::now() }
+    }
 }
 
 impl Clock for SimulatedClock {
@@ -83,7 +90,7 @@ impl Transport for ScriptedTransport {
         let now = self.now();
         let header = |name: &str| {
             let found = request.headers.iter().find(|(key, _)| key == name);
-            found.map(|(_, value)| value.clone()).expect("every request has it")
+            found.map(|(_, value)| value.to_string()).expect("every request has it")
         };
         self.seen.lock().unwrap().push(Seen {
             url: request.url.to_string(),
@@ -101,7 +108,7 @@ impl Transport for ScriptedTransport {
                 false => answer,
             };
             pass(latency.min(request.timeout)).await;
-            let answer = answer.map(|status| Response { status, headers: Vec::new(), body: Bytes::new() });
+            let answer = answer.map(|status| Response::new(status, Vec::new(), Bytes::new()));
             Ok(AttemptResult { response: answer, duration: begin.elapsed() })
         })
     }
@@ -167,7 +174,7 @@ impl World {
             runtime.enable_all().start_paused(true).build().unwrap()
         });
         let end = system.block_on(async {
-            let clock = Arc::new(SimulatedClock { begin, begin_instant: Instant::now() });
+            let clock = Arc::new(SimulatedClock::from(begin));
             *self.transport.clock.lock().unwrap() = Some(clock.clone());
             let seed = self.seeds.fetch_add(1_000_000, Ordering::Relaxed);
             let random = Arc::new(CountingRandomSource::starting_at(seed));
@@ -282,6 +289,7 @@ pub(crate) fn settings() -> ActorSettings {
         max_active_endpoints: 1_000,
         payload_memory_bytes: 64 * 1024 * 1024,
         max_uncommitted_bytes: 16 * 1024 * 1024,
+        spare_commits_from: Duration::ZERO,
         header_prefix: "x-callintel".to_owned(),
         user_agent: "Ringback/simulated".to_owned(),
         ..crate::world::settings()

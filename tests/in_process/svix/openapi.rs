@@ -57,6 +57,17 @@ fn every_route_is_described_and_nothing_else() {
     assert_eq!(paths.map(|path| path.as_object().unwrap().len()).sum::<usize>(), ROUTES.len());
 }
 
+#[test]
+fn the_route_that_publishes_describes_the_headers_of_a_trace() {
+    for route in ROUTES {
+        let parameters = described(route)["parameters"].as_array().cloned().unwrap_or_default();
+        let parameters: Vec<&Value> = parameters.iter().map(component).collect();
+        let named = |name: &str| parameters.iter().filter(|it| it["name"] == name && it["in"] == "header").count();
+        let publishes = route.path.ends_with("/msg") && route.method == "POST";
+        assert_eq!(["traceparent", "tracestate"].map(named), [usize::from(publishes); 2], "{}", name(route));
+    }
+}
+
 fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
     match value {
         Value::Object(fields) => {

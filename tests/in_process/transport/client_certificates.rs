@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use rcgen::{CertificateParams, KeyPair};
 use ringback::domain::attempt::{AttemptError, AttemptResult, TlsFault};
-use ringback::domain::credentials::ClientCertificate;
+use ringback::domain::credentials::{ClientCertificate, ShownCertificate};
+use ringback::domain::ids::OrganizationId;
 use ringback::transport::{AttemptRequest, AwcTransport, Transport, TransportConfig};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, SupportedProtocolVersion};
@@ -46,8 +47,22 @@ fn trusting(authority: &Authority) -> AwcTransport {
     })
 }
 
+fn shown_by(organization: i64, certificate: &Arc<ClientCertificate>) -> ShownCertificate {
+    ShownCertificate { organization_id: OrganizationId(organization), certificate: Arc::clone(certificate) }
+}
+
 async fn send(transport: &AwcTransport, url: &str, shown: Option<&Arc<ClientCertificate>>) -> AttemptResult {
-    let request = AttemptRequest { client_certificate: shown.cloned(), ..request(url) };
+    send_of(1, transport, url, shown).await
+}
+
+async fn send_of(
+    organization: i64,
+    transport: &AwcTransport,
+    url: &str,
+    shown: Option<&Arc<ClientCertificate>>,
+) -> AttemptResult {
+    let client_certificate = shown.map(|certificate| shown_by(organization, certificate));
+    let request = AttemptRequest { client_certificate, ..request(url) };
     transport.attempt(request).await.expect("this machine lacks nothing")
 }
 
@@ -70,6 +85,17 @@ async fn a_receiver_gets_the_certificate_of_the_webhook_and_no_other_webhook_pro
         assert_eq!(other.response, refused, "{version:?}");
         assert_eq!(receiver.connections(), 3);
         assert_eq!(status(&send(&transport, &url, Some(&ours)).await), 200, "{version:?}");
+    }
+}
+
+#[actix_rt::test]
+async fn two_organizations_with_the_same_certificate_have_connections_of_their_own() {
+    let authority = Authority::new();
+    let receiver = strict_receiver(&authority, &rustls::version::TLS13);
+    let (transport, url, same) = (trusting(&authority), receiver.https_url(), client_of(&authority, |_| {}));
+    for (organization, connections) in [(1, 1), (2, 2), (1, 2), (2, 2)] {
+        assert_eq!(status(&send_of(organization, &transport, &url, Some(&same)).await), 200);
+        assert_eq!(receiver.connections(), connections);
     }
 }
 
@@ -104,7 +130,7 @@ async fn a_fresh_connection_shows_the_certificate_too() {
     let (transport, ours) = (trusting(&authority), client_of(&authority, |_| {}));
     for connections in 1..=2 {
         let fresh = AttemptRequest {
-            client_certificate: Some(ours.clone()),
+            client_certificate: Some(shown_by(1, &ours)),
             fresh_connection: true,
             ..request(&receiver.https_url())
         };

@@ -27,9 +27,9 @@ async fn the_body_and_the_headers_arrive_unchanged() {
         ("x-custom", "first"),
         ("x-custom", "second"),
     ];
-    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let headers = headers.map(|(name, value)| (name.into(), value.into())).to_vec();
     let url = format!("http://{}/a%20b/c?d=e&f#fragment", receiver.address);
-    let sent = AttemptRequest { body: body.clone(), headers: headers.into(), ..request(&url) };
+    let sent = AttemptRequest { body: body.clone(), headers, ..request(&url) };
     let result = open_transport().attempt(sent).await.unwrap();
 
     assert_eq!(status(&result), 200);
@@ -69,12 +69,13 @@ async fn host_comes_first_and_the_other_headers_in_one_order_with_every_request(
         ..TransportConfig::default()
     });
     // more headers than one read takes in one piece, and a body behind them that is sent in pieces
-    let headers: Vec<_> = (0..20).map(|number| (format!("x-{:02}", 19 - number), "y".repeat(200))).collect();
+    let headers: Vec<_> =
+        (0..20).map(|number| (format!("x-{:02}", 19 - number).into(), "y".repeat(200).into())).collect();
     for (receiver, url) in [(&plain, plain.url()), (&secured, secured.https_url())] {
         let mut seen = Vec::new();
         for number in 0..10 {
             let body = Bytes::from(vec![b'x'; [10, 100_000][number % 2]]);
-            let sent = AttemptRequest { headers: headers.clone().into(), body: body.clone(), ..request(&url) };
+            let sent = AttemptRequest { headers: headers.clone(), body: body.clone(), ..request(&url) };
             assert_eq!(status(&transport.attempt(sent).await.unwrap()), 200);
             let request = receiver.next_request();
             let (head, received) = request.split_once("\r\n\r\n").unwrap();
@@ -104,11 +105,9 @@ async fn a_large_body_arrives_whole() {
 async fn a_url_or_header_that_can_not_be_sent_is_an_invalid_request() {
     let receiver = Receiver::answering(OK);
     for (name, value) in [("x y", "z"), ("x", "a\r\nb: c"), ("Host", "other"), ("content-length", "1")] {
-        let headers = vec![(name.to_owned(), value.to_owned())];
-        let result = open_transport()
-            .attempt(AttemptRequest { headers: headers.into(), ..request(&receiver.url()) })
-            .await
-            .unwrap();
+        let headers = vec![(name.into(), value.into())];
+        let result =
+            open_transport().attempt(AttemptRequest { headers, ..request(&receiver.url()) }).await.unwrap();
         assert_eq!(result.response, Err(AttemptError::InvalidRequest), "{name}: {value}");
     }
     for url in ["", "receiver", "http://", "ftp://127.0.0.1/", "http://user@127.0.0.1:8080/"] {

@@ -30,7 +30,7 @@ pub(crate) fn open_transport() -> AwcTransport {
 pub(crate) fn request(url: &str) -> AttemptRequest {
     AttemptRequest {
         url: url.into(),
-        headers: vec![("content-type".to_owned(), "application/json".to_owned())].into(),
+        headers: vec![("content-type".into(), "application/json".into())],
         body: Bytes::from_static(b"{\"a\":1}"),
         timeout: Duration::from_secs(5),
         fresh_connection: false,

@@ -76,7 +76,7 @@ impl Default for Plan {
 }
 
 fn answered(status: u16, body: String) -> Result<Response, AttemptError> {
-    Ok(Response { status, headers: Vec::new(), body: Bytes::from(body) })
+    Ok(Response::new(status, Vec::new(), Bytes::from(body)))
 }
 
 impl World {
@@ -109,7 +109,7 @@ impl World {
 
     fn receive(&self, request: &AttemptRequest) -> Result<Response, AttemptError> {
         let header =
-            request.headers.iter().find(|(name, _)| name == "authorization").map(|(_, value)| value.clone());
+            request.headers.iter().find(|(name, _)| name == "authorization").map(|(_, value)| value.to_string());
         let header = header.unwrap_or_default();
         let token = header.trim_start_matches("Bearer ").to_owned();
         self.0.authorizations.lock().unwrap().push(header);
@@ -280,10 +280,14 @@ async fn a_refused_token_that_can_not_be_replaced_leaves_the_delivery_for_a_retr
 
 /// Over real sockets: what a token endpoint does to an attempt at this receiver.
 async fn against(endpoint: &Receiver) -> (Result<Response, AttemptError>, usize) {
+    against_within(endpoint, Duration::from_secs(5)).await
+}
+
+async fn against_within(endpoint: &Receiver, timeout: Duration) -> (Result<Response, AttemptError>, usize) {
     let receiver = Receiver::answering("HTTP/1.1 204 No Content\r\n\r\n");
     let transport = TokenTransport::new(open_transport());
     let oauth2 = Some(grant_at(1, &endpoint.url()));
-    let attempt = AttemptRequest { oauth2, ..request(&receiver.url()) };
+    let attempt = AttemptRequest { oauth2, timeout, ..request(&receiver.url()) };
     let result = transport.attempt(attempt).await.unwrap();
     (result.response, receiver.connections())
 }
@@ -308,22 +312,72 @@ async fn the_request_for_a_token_is_that_of_rfc_6749() {
 async fn a_hostile_token_endpoint_fails_the_attempt_with_its_reason_and_the_receiver_gets_nothing() {
     let elsewhere = Receiver::answering(ok(r#"{"access_token":"stolen"}"#));
     let redirect = format!("HTTP/1.1 307 x\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", elsewhere.url());
+    let html =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 20\r\n\r\n<html>sign in</html>".to_owned();
     let huge = ok(&format!(r#"{{"access_token":"{}"}}"#, "x".repeat(10 << 20)));
     let long = ok(&format!(r#"{{"access_token":"{}"}}"#, "x".repeat(1 << 20)));
     for (case, answer, fault) in [
-        ("HTML", ok("<html>sign in</html>"), TokenFault::Unreadable),
-        ("10 MB", huge, TokenFault::Unreadable),
-        ("a token of 1 MB", long, TokenFault::Unreadable),
+        ("HTML", html, TokenFault::ContentType),
+        ("HTML that is called JSON", ok("<html>sign in</html>"), TokenFault::Unreadable),
+        ("10 MB", huge, TokenFault::TooLarge),
+        ("a token of 1 MB", long, TokenFault::TooLarge),
+        ("nothing", ok(""), TokenFault::Empty),
+        ("204", "HTTP/1.1 204 No Content\r\n\r\n".to_owned(), TokenFault::Empty),
+        ("no token", ok("{}"), TokenFault::Missing),
+        ("refused with 200", ok(r#"{"error":"invalid_client"}"#), TokenFault::InvalidClient),
+        ("another type", ok(r#"{"access_token":"t","token_type":"mac"}"#), TokenFault::NotBearer),
         ("CR LF", ok(r#"{"access_token":"a\r\nx-evil: 1"}"#), TokenFault::Unusable),
         ("500", "HTTP/1.1 500 x\r\ncontent-length: 0\r\n\r\n".to_owned(), TokenFault::Status(500)),
         ("redirect", redirect, TokenFault::Redirect),
-        ("no HTTP", "SSH-2.0-x\r\n\r\n".to_owned(), TokenFault::Unreadable),
+        ("no HTTP", "SSH-2.0-x\r\n\r\n".to_owned(), TokenFault::NotHttp),
     ] {
         let (response, connections) = against(&Receiver::answering(answer)).await;
         assert_eq!(response, Err(AttemptError::TokenFailure(fault)), "{case}");
         assert_eq!(connections, 0, "{case}");
     }
     assert_eq!(elsewhere.connections(), 0, "redirects are not followed");
+}
+
+#[actix_rt::test]
+async fn a_token_endpoint_whose_body_stalls_or_is_cut_is_told_from_one_that_says_something_else() {
+    let framings = [
+        ("a length", "content-length: 90\r\n\r\n{\"access_token\":"),
+        ("chunks", "transfer-encoding: chunked\r\n\r\n11\r\n{\"access_token\":"),
+        ("nothing yet", "content-length: 90\r\n\r\n"),
+    ];
+    for (case, begin) in framings {
+        let begin = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{begin}");
+        for (stalls, fault) in [(false, TokenFault::Cut), (true, TokenFault::Stalled)] {
+            let begin = begin.clone();
+            let endpoint = Receiver::start(move |mut connection| {
+                connection.read_request();
+                connection.send(begin.as_str());
+                if stalls {
+                    std::mem::forget(connection);
+                }
+            });
+            let (response, connections) = against_within(&endpoint, Duration::from_secs(1)).await;
+            assert_eq!(response, Err(AttemptError::TokenFailure(fault)), "{case}");
+            assert_eq!(connections, 0, "{case}");
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn a_response_that_ends_with_the_connection_is_whole() {
+    for (body, expected) in [
+        (r#"{"access_token":"abc"}"#, Ok(204)),
+        (r#"{"access_token":"#, Err(AttemptError::TokenFailure(TokenFault::Unreadable))),
+    ] {
+        let endpoint = Receiver::start(move |mut connection| {
+            connection.read_request();
+            connection.send(format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n{body}"
+            ));
+        });
+        let (response, _) = against(&endpoint).await;
+        assert_eq!(response.map(|response| response.status), expected);
+    }
 }
 
 #[actix_rt::test]

@@ -111,7 +111,7 @@ fn a_probe_in_flight_when_a_test_event_succeeds_counts_like_any_other_attempt() 
     world.feed(Input::Tested { accepted_secret: None });
     let probe = world.sent[before].0;
     let delivery = world.in_flight.remove(&probe).unwrap();
-    let answer = Ok(Response { status: 503, headers: Vec::new(), body: Bytes::new() });
+    let answer = Ok(Response::new(503, Vec::new(), Bytes::new()));
     world.feed(Input::AttemptFinished { delivery: &delivery, response: &answer });
     assert!(!world.machine.is_breaker_open(), "one failure opens nothing");
 }

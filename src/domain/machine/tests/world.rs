@@ -406,7 +406,7 @@ impl World {
                     Some(answer) => Ok(answer(self.signed[last].0)),
                     None => (self.receiver)(self.now, number),
                 };
-                let answer = status.map(|status| Response { status, headers: Vec::new(), body: Bytes::new() });
+                let answer = status.map(|status| Response::new(status, Vec::new(), Bytes::new()));
                 self.feed(Input::AttemptFinished { delivery: &delivery, response: &answer });
             }
             WorldEvent::Recorded { id, next, generation } if generation == self.generation => {
