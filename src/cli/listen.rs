@@ -18,8 +18,9 @@ use serde::Deserialize;
 
 use self::forward::{Forward, Forwarded};
 use super::client::{EngineArgs, EngineClient};
+use super::registration::NewWebhook;
 use super::shutdown::Shutdown;
-use super::signature_check::SignedRequest;
+use super::signature_check::{SIGNATURES, SignedRequest};
 use super::{address, now, print_line, registration};
 
 /// More than the engine sends, so that the receiver never refuses a body.
@@ -37,6 +38,7 @@ Examples:
   ringback listen --listen 9001
   ringback listen --forward-to http://localhost:3000/hooks
   ringback listen --events call.completed --events 'batch.*'
+  ringback listen --signature ed25519
   ringback listen --fail-first 2    # see retries: 503 twice, then 200
   ringback listen --status 410      # a receiver that is gone
   ringback listen --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]
@@ -45,7 +47,7 @@ pub(crate) struct ListenArgs {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9000", value_parser = address::local)]
     listen: SocketAddr,
     /// Verify signatures with this secret or public key (whpk_…), and do not register a webhook
-    #[arg(long, value_name = "WHSEC", conflicts_with_all = ["url", "events"])]
+    #[arg(long, value_name = "WHSEC", conflicts_with_all = ["url", "events", "signature"])]
     secret: Option<String>,
     /// Send each delivery on to this address, and answer what it answers
     #[arg(
@@ -70,6 +72,10 @@ pub(crate) struct ListenArgs {
     /// Event types or patterns to register for [default: all]
     #[arg(long, value_name = "PATTERN")]
     events: Vec<String>,
+    /// Register a webhook that signs with a secret, or with a private key, whose signatures its public key verifies
+    /// [default: hmac]
+    #[arg(long, value_name = "hmac|ed25519", value_parser = SIGNATURES)]
+    signature: Option<String>,
     /// URL to register, for example that of a tunnel [default: http://<listen>/]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
@@ -153,11 +159,14 @@ async fn register(
 ) -> anyhow::Result<String> {
     let here = ringback::engine::reachable(listening);
     let url = args.url.clone().unwrap_or_else(|| format!("http://{here}/"));
-    let (id, secret) = registration::register(engine, &url, &args.events, here).await?;
+    let webhook = NewWebhook { url: &url, events: &args.events, signature: args.signature.as_deref() };
+    let (id, secret) = registration::register(engine, webhook, here).await?;
+    let verifier = Verifier::parse(secret.expose())?;
     if args.forward_to.is_some() {
-        print_line(&format!("signing secret: {}  (your application verifies with it)", secret.expose()));
+        let what = if verifier.document_key().is_some() { "signing secret" } else { "public key" };
+        print_line(&format!("{what}: {}  (your application verifies with it)", secret.expose()));
     }
-    let _ = receiver.verifier.set(Verifier::parse(secret.expose())?);
+    let _ = receiver.verifier.set(verifier);
     let events = if args.events.is_empty() { String::from("all events") } else { args.events.join(", ") };
     print_line(&format!("registered {id} for {events} at {}", args.engine.engine));
     Ok(id)

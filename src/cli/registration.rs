@@ -19,6 +19,7 @@ const MAX_PAGES: usize = 50;
 #[derive(Deserialize)]
 struct RegisteredWebhook {
     id: String,
+    /// A public key, when it signs with a private one.
     secret: String,
 }
 
@@ -38,19 +39,30 @@ struct ListedWebhook {
     description: Option<String>,
 }
 
-/// Registers `url` for these events and deletes the webhooks that earlier runs left behind. Returns the id and secret of
-/// the new webhook.
+/// A webhook to register.
+pub(crate) struct NewWebhook<'a> {
+    pub url: &'a str,
+    pub events: &'a [String],
+    /// One of [`SIGNATURES`](super::signature_check::SIGNATURES), or what the engine takes for usual.
+    pub signature: Option<&'a str>,
+}
+
+/// Registers a webhook and deletes those that earlier runs left behind. Returns its id and what its signatures are verified
+/// with: its secret, or its public key.
 pub(crate) async fn register(
     engine: &EngineClient,
-    url: &str,
-    events: &[String],
+    webhook: NewWebhook<'_>,
     listening: SocketAddr,
 ) -> anyhow::Result<(String, Secret)> {
+    let NewWebhook { url, events, signature } = webhook;
     // if the engine refuses to list webhooks, the registration below fails with the same reason
     for id in leftovers(engine, url, listening).await.unwrap_or_default() {
         remove(engine, &id, "of an earlier run").await;
     }
-    let request = json!({ "url": url, "events": events, "description": DESCRIPTION });
+    let mut request = json!({ "url": url, "events": events, "description": DESCRIPTION });
+    if let Some(signature) = signature {
+        request["signature"] = signature.into();
+    }
     let answer = engine.call(Method::POST, "/v1/webhooks", Some(request.to_string())).await?.ok()?;
     let registered: RegisteredWebhook = serde_json::from_str(&answer)
         .context("the response is not a webhook; is --engine the address of a Ringback engine?")?;

@@ -4,6 +4,9 @@ use bytes::Bytes;
 use ringback::domain::signing::{SigningKey, Verifier};
 use ringback::domain::time::UnixMillis;
 
+/// What a webhook can sign with, as `--signature`.
+pub(crate) const SIGNATURES: [&str; 2] = ["hmac", "ed25519"];
+
 /// The distance from now that the Standard Webhooks libraries accept.
 const TOLERANCE_SECONDS: i64 = 5 * 60;
 

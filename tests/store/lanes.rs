@@ -1,5 +1,6 @@
 //! Who waits for whom.
 
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -21,7 +22,9 @@ fn a_commit_waits_for_few_changes_however_many_are_waiting() {
         }
     }
     let (ended, running) = (AtomicUsize::new(0), AtomicUsize::new(CHANGERS));
+    let all_begin = Barrier::new(CHANGERS + 1);
     let change = |endpoint_id| {
+        all_begin.wait();
         while f.store.cancel_pending(organization_id, endpoint_id, at(1)).unwrap() > 0 {
             ended.fetch_add(1, Ordering::AcqRel);
         }
@@ -32,12 +35,15 @@ fn a_commit_waits_for_few_changes_however_many_are_waiting() {
             scope.spawn(|| change(*endpoint_id));
         }
         let mut waited = Vec::new();
-        while running.load(Ordering::Acquire) == CHANGERS {
+        all_begin.wait();
+        loop {
             let before = ended.load(Ordering::Acquire);
             f.publish(organization_id, &[], at(1));
             waited.push(ended.load(Ordering::Acquire) - before);
+            if running.load(Ordering::Acquire) < CHANGERS {
+                break waited;
+            }
         }
-        waited
     });
     // the change under way, and what ends before the publisher has come to the lock
     let typical = {

@@ -1,9 +1,14 @@
 //! A TCP proxy that can pause: it then takes connections and data and passes nothing on, so that to both ends the
-//! other one is there and says nothing.
+//! other one is there and says nothing. It can also be far away: what it passes on arrives later.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// Reads of a connection that are under way to its other end at a time.
+const UNDER_WAY: usize = 256;
 
 /// It runs until the test process ends.
 pub struct PausingProxy {
@@ -14,6 +19,7 @@ pub struct PausingProxy {
 #[derive(Default)]
 struct Gate {
     is_paused: Mutex<bool>,
+    delay: Mutex<Duration>,
     changed: Condvar,
 }
 
@@ -50,6 +56,11 @@ impl PausingProxy {
     pub fn go_on(&self) {
         self.gate.set(false);
     }
+
+    /// What is read from now on arrives so much later, each way.
+    pub fn delay(&self, each_way: Duration) {
+        *self.gate.delay.lock().unwrap() = each_way;
+    }
 }
 
 fn connect(near: TcpStream, target: SocketAddr, gate: &Arc<Gate>) {
@@ -62,16 +73,30 @@ fn connect(near: TcpStream, target: SocketAddr, gate: &Arc<Gate>) {
     copy(near, far, gate);
 }
 
-fn copy(mut from: TcpStream, mut to: TcpStream, gate: &Gate) {
+fn copy(mut from: TcpStream, to: TcpStream, gate: &Arc<Gate>) {
+    let (sender, under_way) = sync_channel(UNDER_WAY);
+    let (gate_of_other, closing) = (gate.clone(), from.try_clone().unwrap());
+    std::thread::spawn(move || pass_on(&under_way, to, &closing, &gate_of_other));
     let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let read = from.read(&mut buffer).unwrap_or(0);
-        gate.pass();
-        if read == 0 || to.write_all(&buffer[..read]).is_err() {
-            // an error means that the other side is closed already
-            let _ = to.shutdown(std::net::Shutdown::Both);
-            let _ = from.shutdown(std::net::Shutdown::Both);
-            return;
+    // an error means that the other side is closed already
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
+        let due = Instant::now() + *gate.delay.lock().unwrap();
+        if sender.send((due, buffer[..read].to_vec())).is_err() {
+            break;
         }
     }
+}
+
+/// Until its sender ends; then what it has read is passed on, and both sides are closed.
+fn pass_on(under_way: &Receiver<(Instant, Vec<u8>)>, mut to: TcpStream, from: &TcpStream, gate: &Gate) {
+    for (due, read) in under_way {
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        gate.pass();
+        if to.write_all(&read).is_err() {
+            break;
+        }
+    }
+    gate.pass();
+    let _ = to.shutdown(std::net::Shutdown::Both);
+    let _ = from.shutdown(std::net::Shutdown::Both);
 }

@@ -12,6 +12,7 @@ use super::values;
 use super::webhook_settings::{SettingsArgs, refuse_empty};
 use super::{Resource, Scope, SessionArgs, YesArgs};
 use crate::cli::client::Call;
+use crate::cli::signature_check::SIGNATURES;
 use crate::cli::table::Column;
 
 const LISTING: Listing = Listing {
@@ -159,9 +160,6 @@ Examples:
         webhook: EndpointId,
     },
 }
-
-/// Of --signature.
-const SIGNATURES: [&str; 2] = ["hmac", "ed25519"];
 
 impl Resource for WebhooksArgs {
     async fn run(self) -> anyhow::Result<()> {

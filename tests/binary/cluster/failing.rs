@@ -165,6 +165,42 @@ fn a_node_that_is_cut_off_from_the_database_stops_sending_before_others_take_ove
 }
 
 #[test]
+fn a_node_whose_database_is_200_ms_away_keeps_its_place_and_takes_and_delivers_events_as_others_do() {
+    let Some(server) = postgres::shared() else { return };
+    let database = Database { folder: tempfile::tempdir().unwrap(), url: server.create_database() };
+    let proxy = PausingProxy::to(server.address());
+    let of_proxy = database.url.replace(&server.address().to_string(), &proxy.address.to_string());
+    let urls = [database.url.clone(), of_proxy];
+    let cluster = Cluster::at(database, &urls);
+    let receiver = Receiver::ok();
+    cluster.webhooks(&receiver, WEBHOOKS, &json!({}));
+    let running = publishers(&cluster);
+    running.iter().for_each(|publishers| publishers.eventually_more(20));
+    let (since, delivered) =
+        (Instant::now(), cluster.nodes[1].api.metric("ringback_deliveries_total", "outcome=\"success\""));
+    proxy.delay(Duration::from_millis(200));
+    while since.elapsed() < LEASE * 2 {
+        running.iter().for_each(|publishers| publishers.eventually_more(1));
+    }
+    running[1].eventually_more(5);
+    let during = cluster.nodes[1].api.metric("ringback_deliveries_total", "outcome=\"success\"") - delivered;
+    assert!(during > 0.0, "it has delivered meanwhile");
+    proxy.delay(Duration::ZERO);
+    cluster.eventually_balanced();
+    let heard = stop(running);
+    cluster.eventually_idle();
+    let arrived = Arrived::at(&receiver);
+    arrived.check_nothing_lost(&heard, WEBHOOKS);
+    assert_eq!(arrived.repeated, 0);
+    assert!(!cluster.nodes[1].engine.log().contains("has lost its rights"), "{}", cluster.nodes[1].engine.log());
+    println!(
+        "measured: {during} deliveries by the far node in {:?}, longest gap {:?}",
+        since.elapsed(),
+        arrived.longest_gap
+    );
+}
+
+#[test]
 fn after_a_restart_of_postgres_nobody_is_taken_for_dead_and_nothing_is_lost() {
     let Some(server) = postgres::private() else { return };
     let database = Database { folder: tempfile::tempdir().unwrap(), url: server.create_database() };

@@ -152,6 +152,25 @@ fn a_receiver_replaces_one_that_was_killed() {
 }
 
 #[test]
+fn a_receiver_can_register_a_webhook_that_signs_with_a_private_key_and_verifies_with_the_public_one() {
+    let world = World::new();
+    let mut command = world.command("127.0.0.1:0");
+    let child = command.args(["--signature", "ed25519"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = Running(child);
+    let mut lines = BufReader::new(child.0.stdout.take().unwrap());
+    read_until(&mut lines, "listening on");
+    let [webhook] = &world.webhooks()[..] else { panic!("one webhook") };
+    let registered = world.api.get(&format!("/v1/webhooks/{webhook}")).expect(200).json();
+    assert!(text(&registered, "public_key").starts_with("whpk_"), "{registered}");
+    let output = ringback(world.path(), &["trigger", "call.completed", "--engine", &world.engine_address()])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let heard = read_until(&mut lines, "\n}\n");
+    assert!(heard.contains("✓ webhook-signature") && !heard.contains("x-callintel-signature"), "{heard}");
+}
+
+#[test]
 fn the_commands_that_dev_prints_work_as_they_are_printed() {
     let folder = tempfile::tempdir().unwrap();
     let elsewhere = folder.path().join("a folder");
