@@ -160,7 +160,7 @@ fn publishers_commit_between_the_steps_of_a_long_cancellation() {
     // step; only a system that does not run its thread keeps it from that, which it does not do five times
     let many = (0..5).map(|_| commits_before_the_second_half(&f)).any(|committed| {
         println!("measured: {committed} commits in the first half of {STEPS} steps");
-        committed >= 5
+        committed >= STEPS * 3 / 8
     });
     assert!(many, "publishers wait until a cancellation has ended");
 }
