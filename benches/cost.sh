@@ -78,8 +78,9 @@ done
 python3 - "$baseline" "$mode" <<'PYTHON'
 import csv, os, sys
 baseline, mode = sys.argv[1:]
-# what may decide, and by how much it may grow: figures of full load depend on how many deliveries share a commit
-TOLERANCES = {("steady", "system calls"): 1.15, ("steady", "instructions"): 1.1,
+# what may decide, and by how much it may grow: figures of full load depend on how many deliveries share a commit, and where a
+# commit takes less than a millisecond an outcome does not wait for the next one
+TOLERANCES = {("steady", "system calls"): 1.5, ("steady", "instructions"): 1.5,
               ("throughput", "system calls"): 1.5, ("fanout", "system calls"): 1.5,
               ("throughput", "instructions"): 1.1, ("fanout", "instructions"): 1.1}
 rows = list(csv.reader(open("figures.csv")))
