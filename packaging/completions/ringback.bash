@@ -2450,7 +2450,7 @@ _ringback() {
             return 0
             ;;
         ringback__subcmd__listen)
-            opts="-h --listen --secret --forward-to --status --fail-first --fail-with --delay --events --url --signature-header-prefix --engine --key --organization --admin-key --admin-key-file --help"
+            opts="-h --listen --secret --forward-to --status --fail-first --fail-with --delay --events --signature --url --signature-header-prefix --engine --key --organization --admin-key --admin-key-file --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2486,6 +2486,10 @@ _ringback() {
                     ;;
                 --events)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --signature)
+                    COMPREPLY=($(compgen -W "hmac ed25519" -- "${cur}"))
                     return 0
                     ;;
                 --url)

@@ -58,6 +58,8 @@ complete -c ringback -n "__fish_ringback_using_subcommand listen" -l fail-first 
 complete -c ringback -n "__fish_ringback_using_subcommand listen" -l fail-with -d 'Status for the first --fail-first requests' -r
 complete -c ringback -n "__fish_ringback_using_subcommand listen" -l delay -d 'Wait this long before answering' -r
 complete -c ringback -n "__fish_ringback_using_subcommand listen" -l events -d 'Event types or patterns to register for [default: all]' -r
+complete -c ringback -n "__fish_ringback_using_subcommand listen" -l signature -d 'Register a webhook that signs with a secret, or with a private key, whose signatures its public key verifies [default: hmac]' -r -f -a "hmac\t''
+ed25519\t''"
 complete -c ringback -n "__fish_ringback_using_subcommand listen" -l url -d 'URL to register, for example that of a tunnel [default: http://<listen>/]' -r
 complete -c ringback -n "__fish_ringback_using_subcommand listen" -l signature-header-prefix -d 'Prefix of the signature header, as in the engine\'s setting of this name' -r
 complete -c ringback -n "__fish_ringback_using_subcommand listen" -l engine -d 'Address of the engine' -r
