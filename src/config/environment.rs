@@ -1,5 +1,6 @@
 //! Environment variables: which of them are settings, and where their values are.
 
+use std::io::Read;
 use std::net::IpAddr;
 
 /// Every setting's variable begins with this.
@@ -61,10 +62,15 @@ pub(super) fn file_variables() -> impl Iterator<Item = String> {
 pub(super) fn read(path: &str) -> Result<String, String> {
     let unreadable = |error: std::io::Error| format!("the file `{path}` can't be read: {error}");
     let path = path.trim();
-    if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_FILE_BYTES {
+    let mut bytes = Vec::new();
+    // not as long as the file says it is: a device, or a pipe from another program, has no length
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let read = file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if read as u64 > MAX_FILE_BYTES {
         return Err(format!("the file `{path}` is larger than {MAX_FILE_BYTES} bytes: is it the right one?"));
     }
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| format!("the file `{path}` can't be read: it is not UTF-8"))?;
     // some editors begin a file with a byte order mark
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {

@@ -170,6 +170,8 @@ fn a_secret_can_come_from_a_file_that_a_variable_names() {
     for (variables, expected) in [
         (vars(&[("RINGBACK_ADMIN_KEY_FILE", &missing)]), "can't be read"),
         (vars(&[("RINGBACK_ADMIN_KEY_FILE", &empty)]), "is empty"),
+        (vars(&[("RINGBACK_ADMIN_KEY_FILE", "/dev/zero")]), "is larger than"),
+        (vars(&[("RINGBACK_ADMIN_KEY_FILE", "/tmp")]), "can't be read: Is a directory"),
         (
             vars(&[("RINGBACK_ADMIN_KEY_FILE", &admin), ("RINGBACK_ADMIN_KEY", "0123456789abcdef")]),
             "keep one of the two",

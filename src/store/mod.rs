@@ -68,6 +68,7 @@ pub use self::queue::{
     WriteBatch,
 };
 pub use self::sessions::{LinkUse, SessionStore};
+use self::sqlite::Checkable;
 pub use self::sqlite::backup::{BackupReport, BackupStep, OnStep};
 pub use self::svix::{AnswerState, AnswerTimes, KeptAnswer, NamePage, SvixStore};
 pub use self::tasks::{
@@ -209,11 +210,15 @@ pub fn check(
 ) -> StoreResult<CheckReport> {
     let is_alone = terms.mode != CheckMode::Look;
     if let Some(path) = database_url.strip_prefix(SQLITE) {
-        let (subject, lock) = sqlite::open_for_check(path, is_alone)?;
-        let report = check::run(subject, terms, on_event);
-        // after the connection
-        drop(lock);
-        return report;
+        return match sqlite::open_for_check(path, is_alone)? {
+            Checkable::Readable(subject, lock) => {
+                let report = check::run(subject, terms, on_event);
+                // after the connection
+                drop(lock);
+                report
+            }
+            Checkable::Damaged(said) => Ok(check::integrity::unreadable(said)),
+        };
     }
     if POSTGRES.iter().any(|scheme| database_url.starts_with(scheme)) {
         return check::run(postgres::open_for_check(database_url, is_alone)?, terms, on_event);

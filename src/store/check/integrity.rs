@@ -4,7 +4,8 @@ use diesel::connection::DefaultLoadingMode;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-use super::Checked;
+use super::super::sqlite::damage::{WHAT_TO_DO, is_damage};
+use super::{CheckReport, Checked};
 
 #[derive(QueryableByName)]
 struct Verdict {
@@ -25,9 +26,13 @@ pub(super) const SOME: &str = "100";
 /// As many problems as there are: lost pages, which are named first, must not hide others.
 pub(super) const ALL: &str = "2147483647";
 
-pub(super) fn is_damage(said: &str) -> bool {
-    // SQLITE_CORRUPT, SQLITE_NOTADB
-    ["malformed", "file is not a database"].iter().any(|words| said.contains(words))
+const WHOLE: &str = "the file is whole (integrity_check)";
+
+/// The report about a file that can't be opened; nothing else can be checked.
+pub(in crate::store) fn unreadable(said: String) -> CheckReport {
+    let mut whole = Checked::new("", WHOLE, WHAT_TO_DO);
+    whole.add(said);
+    CheckReport { database: "sqlite", schema: String::from("unknown"), is_in_use: None, checks: vec![whole] }
 }
 
 /// What SQLite says about its file.
@@ -41,7 +46,7 @@ pub(super) struct Examined {
 /// Looks through the file, or through a table with its indexes; `what` is its name, or how many problems are to be named. The
 /// schema has no foreign keys, which would be checked apart.
 pub(super) fn examine(sqlite: &mut SqliteConnection, what: &str) -> QueryResult<Examined> {
-    let mut whole = Checked::new("", "the file is whole (integrity_check)", RESTORE_FILE);
+    let mut whole = Checked::new("", WHOLE, RESTORE_FILE);
     let mut lost = Checked::new("", "every page of the file belongs to something", GIVE_BACK);
     let query = diesel::sql_query(format!("PRAGMA integrity_check({what})"));
     let mut read = |verdict: QueryResult<Verdict>| -> QueryResult<()> {

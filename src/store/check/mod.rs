@@ -25,7 +25,7 @@ macro_rules! each {
 
 mod content;
 mod indexes;
-mod integrity;
+pub(super) mod integrity;
 mod master_key;
 mod missing;
 mod organizations;

@@ -302,6 +302,26 @@ fn a_check_of_a_damaged_file_says_what_is_damaged_and_what_to_do() {
 }
 
 #[test]
+fn a_file_that_can_not_even_be_opened_is_called_damaged_by_check_and_by_serve_and_is_not_changed() {
+    let database = Database::sqlite();
+    let serve = database.serve();
+    drop(serve.start());
+    damage(&database, "PRAGMA wal_checkpoint(TRUNCATE)");
+    let path = database.url.strip_prefix("sqlite://").unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 5).unwrap();
+    let before = std::fs::read(path).unwrap();
+    for arguments in [&[][..], &["--repair"]] {
+        let (code, report, said) = check(&serve, arguments);
+        assert_eq!((code, &report["result"]), (1, &json!("wrong")), "{said}");
+        assert!(said.contains("malformed") && said.contains("restore a backup"), "{said}");
+    }
+    let refusal = serve.refusal();
+    assert!(refusal.contains("is damaged") && refusal.contains("restore a backup"), "{refusal}");
+    assert!(std::fs::read(path).unwrap() == before, "it was changed");
+}
+
+#[test]
 fn a_repair_rebuilds_an_index_whose_page_header_is_broken_and_loses_no_row() {
     let world = busy_world(Database::sqlite());
     let World { database, serve, mut engine, .. } = world;
