@@ -75,11 +75,14 @@ pub(in super::super) fn run(path: &str, target: &Path, on_step: OnStep) -> Store
     let is_in_use = is_in_use(&path)?;
     let source = open_source(&path)?;
     let report = describe(&source, &path, is_in_use)?;
+    remove_left_over(&folder);
     check_room(&folder, report.bytes)?;
 
-    let hidden = tempfile::Builder::new().prefix(".ringback-backup-").suffix(".partial").tempfile_in(&folder);
+    let hidden = tempfile::Builder::new().prefix(HIDDEN_PREFIX).suffix(HIDDEN_SUFFIX).tempfile_in(&folder);
     // readable for its owner only, like the database
     let copy = hidden.map_err(|error| unavailable(&folder, &error))?;
+    // until it has its name: `remove_left_over`
+    copy.as_file().try_lock().map_err(|error| unavailable(copy.path(), &error))?;
     let on_step = Arc::new(Mutex::new(on_step));
     let written = copy_pages(&source, &copy, &report, &on_step)?;
     // the write-ahead log can be cut while the copy is checked
@@ -94,10 +97,30 @@ pub(in super::super) fn run(path: &str, target: &Path, on_step: OnStep) -> Store
     Ok(BackupReport { bytes, ..report })
 }
 
+/// Removes what killed backups left in this folder, each as large as a backup. One that is being written is locked.
+fn remove_left_over(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if !name.starts_with(HIDDEN_PREFIX.as_bytes()) || !name.ends_with(HIDDEN_SUFFIX.as_bytes()) {
+            continue;
+        }
+        let is_left = File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+        if is_left {
+            // what stays takes room, and prevents no backup
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn unavailable(path: &Path, error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Unavailable(format!("{}: {error}", path.display()))
 }
 
+/// A copy that has no name yet.
+const HIDDEN_PREFIX: &str = ".ringback-backup-";
+const HIDDEN_SUFFIX: &str = ".partial";
 /// Behind the name of a database: files of SQLite, and of the engine.
 const OF_THE_DATABASE: [&str; 6] = ["-journal", "-wal", "-shm", ".lock", ".dev-key", ".master-key"];
 

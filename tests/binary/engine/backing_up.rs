@@ -97,6 +97,24 @@ fn a_backup_that_cannot_be_made_says_why_and_leaves_nothing() {
 }
 
 #[test]
+fn what_a_killed_backup_left_is_removed_by_the_next_one_and_a_running_one_is_let_alone() {
+    let world = World::new(Database::sqlite());
+    let folder = world.database.folder.path();
+    let left = folder.join(".ringback-backup-killed.partial");
+    std::fs::write(&left, "half of a database").unwrap();
+    let running = folder.join(".ringback-backup-running.partial");
+    let lock = std::fs::File::create(&running).unwrap();
+    lock.lock().unwrap();
+    let output = world.serve.run(&["backup", "copy.db"]);
+    assert_eq!(code(&output), 0, "{}", said(&output));
+    assert!(!left.exists() && running.exists());
+    drop(lock);
+    let output = world.serve.run(&["backup", "next.db"]);
+    assert_eq!(code(&output), 0, "{}", said(&output));
+    assert!(!running.exists() && folder.join("copy.db").exists());
+}
+
+#[test]
 fn health_passes_with_a_running_engine_and_fails_without_it() {
     let mut world = World::new(Database::sqlite());
     let url = format!("http://{}", world.engine.address());
