@@ -14,12 +14,13 @@ case "${1:-}" in
 esac
 WORK="$(mktemp -d)"
 trap 'rm -rf "$WORK"' EXIT
-SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)"
+COMMIT="$(git rev-parse HEAD)"
+SOURCE_DATE_EPOCH="$(git log -1 --format=%ct "$COMMIT")"
 export SOURCE_DATE_EPOCH
 # names of different lengths: a name that is kept would move what follows
 for folder in one another-one; do
     mkdir -p "$WORK/$folder/sources"
-    git archive HEAD | tar -x -C "$WORK/$folder/sources"
+    git archive "$COMMIT" | tar -x -C "$WORK/$folder/sources"
     CARGO_TARGET_DIR="$WORK/$folder/target" "$WORK/$folder/sources/packaging/build.sh" "$@"
     CARGO_TARGET_DIR="$WORK/$folder/target" "$WORK/$folder/sources/packaging/tarball.sh" "$WORK/$folder/$OUTPUT/ringback" "$WORK/$folder/tarball"
 done

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use super::gauges::EngineGauge;
-use super::log_throttle::LogThrottle;
+use super::log_throttle::{LogThrottle, OutageLog};
 use super::metrics::{METRICS, OTHER};
 use crate::domain::attempt::{AttemptResult, LocalFault};
 use crate::domain::delivery::DeliveryStatus;
@@ -286,6 +286,9 @@ impl StoreOperation {
     }
 }
 
+/// In the order of [`StoreOperation`].
+static STORE_OUTAGES: [OutageLog; 8] = [const { OutageLog::new() }; 8];
+
 /// The database can't be reached or can't write.
 pub(crate) struct StoreUnavailable<'a> {
     pub operation: StoreOperation,
@@ -299,8 +302,7 @@ impl StoreUnavailable<'_> {
     /// Logs an error, throttled: it is retried several times a second, perhaps for hours, and the disk that is full may be
     /// the log's as well.
     pub(crate) fn emit(&self) {
-        static THROTTLES: [LogThrottle; 8] = [const { LogThrottle::new() }; 8];
-        let Some(left_out) = THROTTLES[self.operation as usize].allow(self.now) else { return };
+        let Some(left_out) = STORE_OUTAGES[self.operation as usize].fails(self.now) else { return };
         error!(
             target: STORE,
             operation = self.operation.as_str(), error = %self.error,
@@ -317,6 +319,9 @@ pub(crate) struct StoreRecovered {
 
 impl StoreRecovered {
     pub(crate) fn emit(&self) {
+        if !STORE_OUTAGES[StoreOperation::Commit as usize].works_again() {
+            return;
+        }
         info!(target: STORE, outage_ms = self.outage.as_millis() as u64, "database available again");
     }
 }

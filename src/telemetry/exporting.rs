@@ -2,11 +2,13 @@
 
 use tracing::{info, warn};
 
-use super::log_throttle::LogThrottle;
+use super::log_throttle::OutageLog;
 use super::metrics::{METRICS, SPAN_LOSSES};
 use crate::domain::time::UnixMillis;
 
 const TRACES: &str = "ringback::traces";
+
+static OUTAGES: OutageLog = OutageLog::new();
 
 /// Why spans were dropped, in the order of [`SPAN_LOSSES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +37,7 @@ pub(crate) struct SpansExported {
 impl SpansExported {
     pub(crate) fn emit(&self) {
         METRICS.trace_spans_exported.increment(self.spans as u64);
-        if self.has_recovered {
+        if self.has_recovered && OUTAGES.works_again() {
             info!(target: TRACES, "the collector takes spans again");
         }
     }
@@ -53,11 +55,10 @@ pub(crate) struct ExportFailed<'a> {
 impl ExportFailed<'_> {
     /// Counts those that are dropped, and logs a warning, throttled.
     pub(crate) fn emit(&self) {
-        static THROTTLE: LogThrottle = LogThrottle::new();
         if self.dropped > 0 {
             self.cause.count(self.dropped);
         }
-        if let Some(left_out) = THROTTLE.allow(self.now) {
+        if let Some(left_out) = OUTAGES.fails(self.now) {
             warn!(
                 target: TRACES, error = self.reason, dropped = self.dropped, left_out,
                 "the collector does not take spans: see that otlp_endpoint is its address for OTLP over HTTP; deliveries are not affected"

@@ -1,7 +1,7 @@
 //! Limits log lines: about things that last to one every 10 s or once a day, about requests to so many in a second; each with the number of
 //! those left out.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,30 @@ impl LogThrottle {
     }
 }
 
+/// Decides about the lines of what fails and works again: its end is said if its beginning was.
+pub(super) struct OutageLog {
+    beginnings: LogThrottle,
+    is_said: AtomicBool,
+}
+
+impl OutageLog {
+    pub(super) const fn new() -> Self {
+        Self { beginnings: LogThrottle::new(), is_said: AtomicBool::new(false) }
+    }
+
+    /// As [`LogThrottle::allow`].
+    pub(super) fn fails(&self, now: UnixMillis) -> Option<u64> {
+        let left_out = self.beginnings.allow(now)?;
+        self.is_said.store(true, Ordering::Relaxed);
+        Some(left_out)
+    }
+
+    /// Whether a line may be written.
+    pub(super) fn works_again(&self) -> bool {
+        self.is_said.swap(false, Ordering::Relaxed)
+    }
+}
+
 /// Lets so many lines through in a second.
 pub(super) struct LogBudget {
     lines_a_second: u32,
@@ -83,6 +107,17 @@ impl LogBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_fails_every_second_is_said_to_work_again_as_often_as_it_is_said_to_fail() {
+        let log = OutageLog::new();
+        let mut lines = (0, 0);
+        for second in 0..60 {
+            lines.0 += usize::from(log.fails(UnixMillis(second * 1_000)).is_some());
+            lines.1 += usize::from(log.works_again());
+        }
+        assert_eq!(lines, (6, 6));
+    }
 
     #[test]
     fn a_line_is_allowed_every_ten_seconds_and_counts_those_left_out() {
