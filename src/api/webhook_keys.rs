@@ -22,6 +22,10 @@ const KEPT_FOR: &str = "public, max-age=300";
 pub(super) const CHANGED_BY_ROTATION: &str =
     "is changed with POST /v1/webhooks/{id}/secret/rotate, which makes a new secret or key; leave it out";
 
+/// Why a rotation with a shared secret alone is refused where a private key signs.
+pub(super) const SHARED_SECRET_AFTER_KEY: &str = "a private key signs for this webhook, and its receiver verifies with the public \
+     key; to change to a shared secret send signature hmac too";
+
 /// A key as RFC 8037 has it, and as Standard Webhooks does.
 #[derive(Serialize)]
 struct KeyView {

@@ -17,7 +17,7 @@ use super::pagination::{List, RequestedPage};
 use super::problem::{ErrorCode, Problem};
 use super::turns::first_step;
 use super::webhook_input::WebhookChanges;
-use super::webhook_keys::{read_signature, refuse_both};
+use super::webhook_keys::{SHARED_SECRET_AFTER_KEY, read_signature, refuse_both};
 use super::webhook_settings::{self, HeaderBounds, MASK, Rules};
 use super::webhook_view::WebhookView;
 use super::{Api, NO_STORE, path_id};
@@ -25,7 +25,7 @@ use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::endpoint::{Endpoint, MAX_VALID_SECRETS, TooManySecrets};
 use crate::domain::health::EndpointStates;
 use crate::domain::ids::{EndpointId, OrganizationId};
-use crate::domain::secret::Secret;
+use crate::domain::secret::{Secret, SecretKind};
 use crate::domain::time::UnixMillis;
 use crate::store::{CANCELLED_AT_ONCE, EndpointSearch, EndpointStart, Store, StoreError};
 
@@ -361,17 +361,17 @@ pub(crate) async fn rotate_from(
     fields.finish(&mut errors);
     refuse_both(secret.is_some(), signature, &mut errors);
     errors.into_result()?;
-    let secret = match secret {
-        Some(secret) => secret,
-        None => {
-            let kind = match signature {
-                Some(kind) => kind,
-                // receivers go on verifying in the way that they do
-                None => api.find_endpoint(organization_id, id).await?.endpoint.secret.kind(),
-            };
-            Secret::generate_of(kind, &mut api.engine.rng())
-        }
+    let kind = match signature {
+        Some(kind) => kind,
+        // receivers go on verifying in the way that they do
+        None => api.find_endpoint(organization_id, id).await?.endpoint.secret.kind(),
     };
+    if secret.is_some() && kind == SecretKind::Ed25519 {
+        let mut errors = Errors::new();
+        errors.add("secret", SHARED_SECRET_AFTER_KEY);
+        errors.into_result()?;
+    }
+    let secret = secret.unwrap_or_else(|| Secret::generate_of(kind, &mut api.engine.rng()));
     let overlap = Duration::from_secs(overlap.unwrap_or(DEFAULT_OVERLAP_SECONDS));
     let changed = change(api, by, AuditAction::WebhookSecretRotated, organization_id, id, move |endpoint, now| {
         endpoint.rotate(secret.clone(), overlap, MAX_VALID_SECRETS, now).map_err(|TooManySecrets { until }| {

@@ -69,8 +69,10 @@ const SESSION: &str = "
 /// How the writer's statements are planned: once, so that rows are found by their keys, and pages are read in the order
 /// of their index. With the actual values the server would plan them again each time, and a plan made while a table was
 /// small, or before the server has analyzed it, would read all of it, or all pending rows, when it no longer is. A node that is
-/// frozen within a transaction keeps others from ending its rights until the server ends the session.
+/// frozen within a transaction keeps others from ending its rights until the server ends the session. `work_mem` has room for
+/// the bodies of a commit, at most 8 MiB and an event: with less the server copies them through a file. More is never used.
 const WRITER_SESSION: &str = "
+    SET work_mem = '32MB';
     SET idle_in_transaction_session_timeout = '2s';
     SET plan_cache_mode = force_generic_plan;
     SET enable_seqscan = off;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{Integer, Text};
+use diesel::sql_types::{BigInt, Integer, Text};
 use diesel::sqlite::Sqlite;
 use diesel::upsert::excluded;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
@@ -99,14 +99,48 @@ struct Synchronous {
     synchronous: i32,
 }
 
+#[derive(QueryableByName)]
+struct Tables {
+    #[diesel(sql_type = BigInt)]
+    tables: i64,
+    #[diesel(sql_type = BigInt)]
+    of_migrations: i64,
+}
+
 /// Opens the database file; creates it if it is new.
 pub(super) fn open(path: &str, cipher: Cipher) -> StoreResult<DieselStore> {
     let path = check_path(path)?;
     let lock = Arc::new(DatabaseLock::take(&path)?);
+    refuse_of_another_program(lock.path())?;
     let opener: Arc<dyn Opener> = Arc::new(SqliteOpener { lock: Arc::clone(&lock) });
     let connection = open_checked(opener.as_ref()).map_err(|error| explain(error, &path))?;
     let database = Database::Sqlite { checkpointing: Mutex::new(()), lock };
     DieselStore::new(opener, connection, &POOLS, cipher, database)
+}
+
+/// Opening a file changes it: it gets a log and our tables. So this looks first, and changes nothing.
+fn refuse_of_another_program(path: &Path) -> StoreResult<()> {
+    // what is wrong with a file that can't be read is said when it is opened
+    let Ok(AnyConnection::Sqlite(mut sqlite)) = connect(&read_only(path), READER_PRAGMAS) else { return Ok(()) };
+    let sql = "SELECT count(*) AS tables, \
+               coalesce(sum(name = '__diesel_schema_migrations'), 0) AS of_migrations \
+               FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
+    let Ok(Tables { tables, of_migrations }) = diesel::sql_query(sql).get_result(&mut sqlite) else {
+        return Ok(());
+    };
+    if tables == 0 || of_migrations > 0 {
+        return Ok(());
+    }
+    Err(StoreError::Refused(format!(
+        "{} is a database of another program and was not changed: name another file in the database URL",
+        path.display()
+    )))
+}
+
+/// A file that SQLite opens without changing it.
+fn read_only(path: &Path) -> PathBuf {
+    let escaped = path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    PathBuf::from(format!("file:{escaped}?mode=ro"))
 }
 
 fn open_checked(opener: &dyn Opener) -> StoreResult<AnyConnection> {
@@ -208,9 +242,7 @@ pub(super) fn open_for_check(path: &str, is_alone: bool) -> StoreResult<Checkabl
     let path = std::fs::canonicalize(&path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
     let is_in_use = backup::is_in_use(&path)?;
     // read-only, so that not even the last connection to close changes the file
-    let escaped = path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let uri = PathBuf::from(format!("file:{escaped}?mode=ro"));
-    Checkable::new(connect(&uri, READER_PRAGMAS), &path, None, is_in_use)
+    Checkable::new(connect(&read_only(&path), READER_PRAGMAS), &path, None, is_in_use)
 }
 
 /// An empty database with the newest schema.

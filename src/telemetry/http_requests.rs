@@ -61,7 +61,8 @@ impl HttpRequests {
     }
 }
 
-fn known_method(method: &str) -> &'static str {
+/// Clients choose it, up to the length of a request's head.
+pub(super) fn known_method(method: &str) -> &'static str {
     match method {
         "GET" => "GET",
         "POST" => "POST",

@@ -1,10 +1,12 @@
 //! Limits log lines: about things that last to one every 10 s or once a day, about requests to so many in a second; each with the number of
 //! those left out.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::domain::ids::OrganizationId;
 use crate::domain::time::UnixMillis;
 
 /// Between two lines of a kind. Smaller: an outage of an hour fills the log (and the disk that is full already).
@@ -72,7 +74,7 @@ impl OutageLog {
     }
 }
 
-/// Lets so many lines through in a second.
+/// Lets so many lines through in a second, of which those about one organization are at most half.
 pub(super) struct LogBudget {
     lines_a_second: u32,
     second: Mutex<Second>,
@@ -81,25 +83,34 @@ pub(super) struct LogBudget {
 struct Second {
     began_at: Option<Instant>,
     lines: u32,
+    lines_of: BTreeMap<OrganizationId, u32>,
     left_out: u64,
 }
 
 impl LogBudget {
     pub(super) const fn new(lines_a_second: u32) -> Self {
-        Self { lines_a_second, second: Mutex::new(Second { began_at: None, lines: 0, left_out: 0 }) }
+        Self {
+            lines_a_second,
+            second: Mutex::new(Second { began_at: None, lines: 0, lines_of: BTreeMap::new(), left_out: 0 }),
+        }
     }
 
     /// Returns how many lines were left out since the last one if a line may be written now, otherwise `None`.
-    pub(super) fn allow(&self, now: Instant) -> Option<u64> {
+    pub(super) fn allow(&self, now: Instant, about: Option<OrganizationId>) -> Option<u64> {
         let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
         if second.began_at.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1)) {
             (second.began_at, second.lines) = (Some(now), 0);
+            second.lines_of.clear();
         }
-        if second.lines == self.lines_a_second {
+        let lines_of = about.map_or(0, |about| second.lines_of.get(&about).copied().unwrap_or(0));
+        if second.lines == self.lines_a_second || lines_of >= self.lines_a_second / 2 {
             second.left_out += 1;
             return None;
         }
         second.lines += 1;
+        if let Some(about) = about {
+            second.lines_of.insert(about, lines_of + 1);
+        }
         Some(std::mem::take(&mut second.left_out))
     }
 }
@@ -135,10 +146,20 @@ mod tests {
     fn a_budget_lets_so_many_lines_through_in_a_second_and_counts_the_others() {
         let budget = LogBudget::new(2);
         let begin = Instant::now();
-        let after = |milliseconds| budget.allow(begin + Duration::from_millis(milliseconds));
+        let after = |milliseconds| budget.allow(begin + Duration::from_millis(milliseconds), None);
         assert_eq!([after(0), after(500), after(600), after(999)], [Some(0), Some(0), None, None]);
         assert_eq!([after(1_000), after(1_100), after(1_200)], [Some(2), Some(0), None]);
         assert_eq!(after(700), None, "requests end in another order than their times");
         assert_eq!(after(3_000), Some(2));
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "an instant to count from")]
+    fn an_organization_has_at_most_half_of_the_lines_so_that_others_have_some() {
+        let budget = LogBudget::new(4);
+        let begin = Instant::now();
+        let allows = |organization| budget.allow(begin, Some(OrganizationId(organization))).is_some();
+        assert_eq!([1, 1, 1, 1, 2, 1, 3, 4].map(allows), [true, true, false, false, true, false, true, false]);
+        assert!(budget.allow(begin + Duration::from_secs(1), Some(OrganizationId(1))).is_some(), "a new second");
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, error, info, warn};
 
 use super::events::{API, INGEST};
+use super::http_requests::known_method;
 use super::log_throttle::{LogBudget, LogThrottle};
 use super::metrics::METRICS;
 use crate::domain::ids::{KeyId, OrganizationId};
@@ -63,7 +64,7 @@ impl HttpRequestServed<'_> {
             ($level:ident) => {
                 $level!(
                     target: API,
-                    method = self.method, path = self.short_path(), status = self.status,
+                    method = known_method(self.method), path = self.short_path(), status = self.status,
                     duration_ms = self.duration.as_micros() as f64 / 1e3,
                     organization = self.organization_id.map(tracing::field::display),
                     key = self.key_id.map(tracing::field::display),
@@ -83,10 +84,10 @@ impl HttpRequestServed<'_> {
         static OF_CALLERS: LogBudget = LogBudget::new(LINES_OF_CALLERS);
         static OF_OTHERS: LogBudget = LogBudget::new(LINES_OF_OTHERS);
         let budget = if self.has_key { &OF_CALLERS } else { &OF_OTHERS };
-        let Some(left_out) = budget.allow(self.ended_at) else { return };
+        let Some(left_out) = budget.allow(self.ended_at, self.organization_id) else { return };
         info!(
             target: ACCESS,
-            method = self.method, route = self.route(), status = self.status,
+            method = known_method(self.method), route = self.route(), status = self.status,
             duration_ms = self.duration.as_micros() as f64 / 1e3, bytes = self.bytes,
             organization = self.organization_id.map(tracing::field::display),
             key = self.key_id.map(tracing::field::display),
@@ -114,7 +115,7 @@ impl StoreMissed<'_> {
     /// Logs a warning, within a budget: in an outage every request fails.
     pub(crate) fn emit(&self) {
         static BUDGET: LogBudget = LogBudget::new(LINES_OF_OUTAGE);
-        let Some(left_out) = BUDGET.allow(self.at) else { return };
+        let Some(left_out) = BUDGET.allow(self.at, None) else { return };
         warn!(target: API, reason = %self.reason, left_out, "the database is not available to the API");
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! What the proxy fails in itself is no outcome of a receiver. One that says nothing is ambiguous: it may still be connecting
 //! to a receiver that says nothing. It is to blame when it is silent about several receivers and has answered about none
-//! meanwhile.
+//! while they waited.
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -59,7 +59,8 @@ pub(super) struct Proxy {
 struct Seen {
     /// It can't be reached: before this instant nobody tries.
     next_try: Option<Instant>,
-    /// It was silent about these since its last answer; at most [`SILENT_ABOUT`].
+    answered_at: Option<Instant>,
+    /// It was silent about these since then; at most [`SILENT_ABOUT`].
     silent_about: Vec<Box<str>>,
     trouble: Option<LocalFault>,
 }
@@ -184,13 +185,17 @@ impl Proxy {
         let mut tcp = self.connect(resolver).await?;
         let request =
             format!("CONNECT {authority} HTTP/1.1\r\nhost: {authority}\r\n{}\r\n", self.credentials_line());
-        Waiting::enter(Phase::Asking(authority.into()));
+        let asked_at = Instant::now();
+        Waiting::enter(Phase::Asking { authority: authority.into(), asked_at });
         let exchanged = exchange(&mut tcp, request.as_bytes()).await;
         Waiting::enter(Phase::Elsewhere);
         let head = match exchanged {
             Ok(Some(head)) => head,
             Ok(None) => return Err(NoResponse::NotMade(self.failed(LocalFault::ProxyAnswer))),
-            Err(Silent) => return Err(self.silent(authority, AttemptError::ProxyFailure(ProxyFault::Closed))),
+            Err(Silent) => {
+                let outcome = AttemptError::ProxyFailure(ProxyFault::Closed);
+                return Err(self.silent(authority, asked_at, outcome));
+            }
         };
         match answer(&head) {
             Answer::Connected => {
@@ -252,12 +257,17 @@ impl Proxy {
 
     /// It works.
     fn answered(&self) {
-        self.with_seen(|seen| (seen.trouble, seen.silent_about) = (None, Vec::new()));
+        let now = Instant::now();
+        self.with_seen(|seen| *seen = Seen { answered_at: Some(now), next_try: seen.next_try, ..Seen::default() });
     }
 
-    /// What it means that there was no answer about this one.
-    fn silent(&self, authority: &str, outcome: AttemptError) -> NoResponse {
+    /// What it means that there was no answer about this one, for which it was asked then.
+    fn silent(&self, authority: &str, asked_at: Instant, outcome: AttemptError) -> NoResponse {
         let is_to_blame = self.with_seen(|seen| {
+            // many receivers of one organization can give up at the same moment
+            if seen.answered_at.is_some_and(|at| at >= asked_at) {
+                return false;
+            }
             let known = &mut seen.silent_about;
             if known.len() < SILENT_ABOUT && known.iter().all(|one| &**one != authority) {
                 known.push(authority.into());
@@ -275,7 +285,7 @@ impl Proxy {
         match waiting.phase() {
             Phase::Elsewhere => AttemptError::Timeout.into(),
             Phase::Connecting => NoResponse::NotMade(self.unreachable()),
-            Phase::Asking(authority) => self.silent(&authority, AttemptError::Timeout),
+            Phase::Asking { authority, asked_at } => self.silent(&authority, asked_at, AttemptError::Timeout),
         }
     }
 }
@@ -338,7 +348,7 @@ enum Phase {
     /// A connection to the proxy.
     Connecting,
     /// Its answer about this one.
-    Asking(Box<str>),
+    Asking { authority: Box<str>, asked_at: Instant },
 }
 
 tokio::task_local! {

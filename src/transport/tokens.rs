@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::{AttemptRequest, Transport};
-use crate::domain::attempt::{AttemptError, AttemptResult, LocalFault, TokenFault};
+use crate::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response, TokenFault};
 use crate::domain::credentials::{GrantId, TokenGrant, read_token};
 use crate::domain::ids::OrganizationId;
 use crate::domain::secret::Secret;
@@ -33,6 +33,10 @@ const FAILED_FOR: Duration = Duration::from_secs(1);
 /// flight. Smaller: an organization with many asks more often than its tokens end. Larger: memory, up to the length of a token each.
 const MAX_SLOTS: usize = 10_000;
 
+/// Bytes of a token that are a secret. Fewer: texts that have nothing to do with it are changed. More: a short token is shown.
+const SECRET_FROM: usize = 8;
+/// Shorter than any of them, so that a response with and without it differ in length.
+const HIDDEN: &str = "[token]";
 const UNAUTHORIZED: u16 = 401;
 const AUTHORIZATION: ByteString = ByteString::from_static("authorization");
 
@@ -173,6 +177,9 @@ impl<T: Transport> Shared<T> {
         };
         let mut result = self.inner.attempt(authorized).await?;
         result.duration += now.duration_since(started);
+        if let Ok(response) = &mut result.response {
+            hide(response, token.value.expose());
+        }
         Ok(result)
     }
 
@@ -206,6 +213,30 @@ async fn replaces(slot: &Slot, refused: &Held, started: Instant, deadline: Insta
     true
 }
 
+/// Leaves out what a receiver repeats of the token: whoever may read the log may not use it.
+fn hide(response: &mut Response, token: &str) {
+    if token.len() < SECRET_FROM {
+        return;
+    }
+    for (_, value) in response.headers.iter_mut().filter(|(_, value)| value.contains(token)) {
+        *value = value.replace(token, HIDDEN);
+    }
+    let secret = token.as_bytes();
+    let mut shown = Vec::with_capacity(response.body.len());
+    let mut rest = &response.body[..];
+    while let Some(at) = rest.windows(secret.len()).position(|part| part == secret) {
+        shown.extend_from_slice(&rest[..at]);
+        shown.extend_from_slice(HIDDEN.as_bytes());
+        rest = &rest[at + secret.len()..];
+    }
+    // the excerpt can end within it
+    let begun = (SECRET_FROM..secret.len()).rev().find(|&length| rest.ends_with(&secret[..length]));
+    shown.extend_from_slice(&rest[..rest.len() - begun.unwrap_or(0)]);
+    if shown.len() != response.body.len() {
+        response.body = Bytes::from(shown);
+    }
+}
+
 fn token_request(grant: &TokenGrant, of: &AttemptRequest, timeout: Duration) -> AttemptRequest {
     let settings = &grant.settings;
     let text = |name, value| (ByteString::from_static(name), ByteString::from_static(value));
@@ -234,5 +265,27 @@ impl NoToken {
             }
             Self::NotMade(fault) => Err(fault),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(body: &str, token: &str) -> String {
+        let headers = vec![("x-echo".to_owned(), format!("Bearer {token}"))];
+        let mut response = Response::new(200, headers, Bytes::copy_from_slice(body.as_bytes()));
+        hide(&mut response, token);
+        format!("{} | {}", response.headers[0].1, std::str::from_utf8(&response.body).unwrap())
+    }
+
+    #[test]
+    fn a_receiver_that_repeats_the_token_does_not_bring_it_into_the_log() {
+        const TOKEN: &str = "abcdefgh-token";
+        let body = format!("<{TOKEN}> and {TOKEN}{TOKEN} and a bit: abcdefg, é");
+        assert_eq!(shown(&body, TOKEN), "Bearer [token] | <[token]> and [token][token] and a bit: abcdefg, é");
+        assert_eq!(shown("cut within: abcdefgh-tok", TOKEN), "Bearer [token] | cut within: ");
+        assert_eq!(shown("nothing of it", TOKEN), "Bearer [token] | nothing of it");
+        assert_eq!(shown("too short to be a secret", "t"), "Bearer t | too short to be a secret");
     }
 }

@@ -1,9 +1,12 @@
 //! PostgreSQL servers, databases and roles in various configurations: unusable ones are refused at the start
 //! with a remedy, and settings that a session can override do no harm.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use ringback::domain::ids::OrganizationId;
 use ringback::domain::organization::Organization;
-use ringback::store::open;
+use ringback::store::{EventCommit, NewEvent, open};
 use test_support::postgres;
 
 use crate::databases::refusal;
@@ -109,4 +112,52 @@ fn a_standby_is_refused_with_a_remedy() {
     server.start_again().unwrap();
     let message = refusal(open(&url, cipher()));
     assert!(message.contains("standby") && message.contains("primary"), "{message}");
+}
+
+fn event_of(f: &Fixture, organization_id: OrganizationId, megabytes: usize) -> NewEvent {
+    let mut new = f.new_event(organization_id, &[], at(0));
+    let text = "please repeat the order number, ".repeat(megabytes * 32 * 1024);
+    let event = Arc::get_mut(&mut new.event).unwrap();
+    event.body = Bytes::from(format!("{{\"text\":\"{text}\"}}"));
+    new
+}
+
+#[test]
+fn the_bodies_of_the_largest_commit_are_not_copied_through_a_file_of_the_server() {
+    let Some(server) = postgres::shared() else { return };
+    let url = server.create_database();
+    // then a file is an error
+    server.execute(&format!("ALTER DATABASE {} SET temp_file_limit = 0", name_of(&url)));
+    let f = Fixture::over(open(&url, cipher()).unwrap_or_else(|error| panic!("{error}")));
+    let organization_id = f.organization();
+    let events = [8, 10].map(|megabytes| event_of(&f, organization_id, megabytes));
+    assert_eq!(f.commit_events(events.to_vec(), at(1)).events, [EventCommit::Stored, EventCommit::Stored]);
+}
+
+#[test]
+fn bodies_and_attempts_are_compressed_with_lz4_where_the_server_has_it() {
+    let Some(server) = postgres::shared() else { return };
+    let known = "SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'default_toast_compression'";
+    assert_eq!(server.answer(known), "true", "this PostgreSQL has no lz4: its use is NOT tested");
+    let url = server.create_database();
+    let f = Fixture::over(open(&url, cipher()).unwrap_or_else(|error| panic!("{error}")));
+    let organization_id = f.organization();
+    f.commit_events(vec![event_of(&f, organization_id, 1)], at(1));
+    let must_be =
+        |condition: &str| postgres::execute_in(&url, &format!("DO $$ BEGIN ASSERT ({condition}); END $$"));
+    must_be("SELECT pg_column_compression(body) = 'lz4' FROM events");
+    must_be("SELECT count(*) = 3 FROM pg_attribute WHERE attcompression = 'l'");
+}
+
+#[test]
+fn a_server_without_lz4_keeps_its_usual_compression() {
+    let Some(server) = postgres::shared() else { return };
+    let url = server.create_database();
+    open(&url, cipher()).unwrap_or_else(|error| panic!("{error}"));
+    let migration = include_str!("../../migrations/postgres/0023_fast_compression/up.sql");
+    // a column that can't be compressed has the same error as a server that can't; PostgreSQL 12 and 13 don't know the words
+    for (of_others, like_it) in [("COLUMN body", "COLUMN occurred_at"), ("SET COMPRESSION", "SET SQUEEZING")] {
+        assert!(migration.contains(of_others));
+        postgres::execute_in(&url, &migration.replace(of_others, like_it));
+    }
 }

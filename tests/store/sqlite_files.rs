@@ -150,11 +150,26 @@ fn a_file_that_is_not_a_database_is_refused_and_not_changed() {
 }
 
 #[test]
+fn a_database_of_another_program_is_refused_and_not_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("customers #1%.db");
+    let mut sqlite = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    sqlite.batch_execute("CREATE TABLE customers (name TEXT); INSERT INTO customers VALUES ('Zoë')").unwrap();
+    drop(sqlite);
+    let before = std::fs::read(&path).unwrap();
+    let message = refusal(try_open(&path));
+    assert!(message.contains("of another program") && message.contains("another file"), "{message}");
+    assert!(std::fs::read(&path).unwrap() == before);
+}
+
+#[test]
 fn a_database_in_utf_16_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("wide.db");
     let mut sqlite = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
-    sqlite.batch_execute("PRAGMA encoding = 'UTF-16le'; CREATE TABLE t (x TEXT)").unwrap();
+    sqlite
+        .batch_execute("PRAGMA encoding = 'UTF-16le'; CREATE TABLE __diesel_schema_migrations (version TEXT)")
+        .unwrap();
     drop(sqlite);
     let message = refusal(try_open(&path));
     assert!(message.contains("UTF-16le") && message.contains(".dump"), "{message}");

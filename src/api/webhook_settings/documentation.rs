@@ -89,7 +89,8 @@ guarded way as a delivery: the same addresses, no redirects, at most 16 KiB of r
 
 When the receiver responds with 401 and the token was there for 5 s, the same attempt gets another token and sends the request once more; \
 the log shows the second response. Without a token the attempt fails as `token_failure` with the reason in `error_detail`, nothing is sent \
-to the receiver, and the delivery is retried as after any failure. The log masks `authorization`.
+to the receiver, and the delivery is retried as after any failure. The log masks `authorization`, and a token \
+that the receiver repeats in its response reads as `[token]`.
 ";
 
 #[cfg(test)]

@@ -134,6 +134,9 @@ async fn a_rotation_can_change_what_signs_and_both_verify_meanwhile(database: Da
     for shown in [SECRET, public.as_str()] {
         assert!(is_accepted(&world, &headers, shown), "{shown} {headers}");
     }
+    let own = json!({"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"});
+    let refused = world.post(&owner, &rotate, own).await;
+    assert!(refused.status == 422 && refused.text.contains("send signature hmac too"), "{}", refused.text);
     let shared = text(&world.post(&owner, &rotate, json!({"signature": "hmac"})).await.ok(200)["secret"]);
     assert!(shared.starts_with("whsec_"), "{shared}");
     assert_eq!(published(&world, &made).await, [public.as_str()], "it signs until its end");

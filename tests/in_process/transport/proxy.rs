@@ -270,6 +270,33 @@ async fn a_proxy_that_is_silent_is_to_blame_when_it_is_about_several_receivers_a
 }
 
 #[actix_rt::test]
+async fn receivers_that_are_silent_at_once_are_not_the_proxys_fault_if_it_answered_while_they_waited() {
+    const SILENT: usize = 10;
+    let names = names();
+    let proxy = ForwardProxy::start(|head| match head.contains(":9000 ") {
+        true => Act::Say(b"HTTP/1.1 502 Bad Gateway\r\n\r\n".to_vec()),
+        false => Act::Hang,
+    });
+    let transport = proxied(settings(&proxy), &names);
+    let silent = (0..SILENT).map(|place| {
+        let timeout = Duration::from_secs(1);
+        let wanted = AttemptRequest { timeout, ..request(&format!("https://receiver.example:{}/", 8001 + place)) };
+        transport.attempt(wanted)
+    });
+    let answered = async {
+        while proxy.asked().len() < SILENT {
+            tokio::task::yield_now().await;
+        }
+        attempt(&transport, "https://receiver.example:9000/").await
+    };
+    let (silent, answered) = futures_util::join!(futures_util::future::join_all(silent), answered);
+    assert_eq!(answered.response, Err(AttemptError::ProxyFailure(ProxyFault::Unreachable)));
+    let outcomes: Vec<_> = silent.into_iter().map(|made| made.map(|made| made.response.unwrap_err())).collect();
+    assert_eq!(outcomes, vec![Ok(AttemptError::Timeout); SILENT]);
+    assert_eq!(transport.proxy_trouble(), None);
+}
+
+#[actix_rt::test]
 async fn a_proxy_that_connects_elsewhere_is_found_out_by_the_certificate() {
     let authority = Authority::new();
     let elsewhere = secure_receiver(&authority, "elsewhere.example");

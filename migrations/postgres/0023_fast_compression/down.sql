@@ -1,0 +1,9 @@
+DO $$
+BEGIN
+    EXECUTE 'ALTER TABLE events ALTER COLUMN body SET COMPRESSION default';
+    EXECUTE 'ALTER TABLE deliveries ALTER COLUMN attempt_detail SET COMPRESSION default';
+    EXECUTE 'ALTER TABLE attempts ALTER COLUMN detail SET COMPRESSION default';
+EXCEPTION WHEN syntax_error THEN
+    NULL;
+END
+$$;
