@@ -102,15 +102,15 @@ impl LogBudget {
             (second.began_at, second.lines) = (Some(now), 0);
             second.lines_of.clear();
         }
-        let lines_of = about.map_or(0, |about| second.lines_of.get(&about).copied().unwrap_or(0));
-        if second.lines == self.lines_a_second || lines_of >= self.lines_a_second / 2 {
+        let lines_of = about.map(|about| (about, second.lines_of.get(&about).copied().unwrap_or(0)));
+        if second.lines == self.lines_a_second
+            || lines_of.is_some_and(|(_, lines)| lines >= self.lines_a_second / 2)
+        {
             second.left_out += 1;
             return None;
         }
         second.lines += 1;
-        if let Some(about) = about {
-            second.lines_of.insert(about, lines_of + 1);
-        }
+        second.lines_of.extend(lines_of.map(|(about, lines)| (about, lines + 1)));
         Some(std::mem::take(&mut second.left_out))
     }
 }
@@ -151,6 +151,8 @@ mod tests {
         assert_eq!([after(1_000), after(1_100), after(1_200)], [Some(2), Some(0), None]);
         assert_eq!(after(700), None, "requests end in another order than their times");
         assert_eq!(after(3_000), Some(2));
+        let of_one_line = LogBudget::new(1);
+        assert_eq!([of_one_line.allow(begin, None), of_one_line.allow(begin, None)], [Some(0), None]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::AttemptError;
+use super::{AttemptError, ProxyFault};
 
 /// Why a webhook with `oauth2` got no token. Nothing was sent to its receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,7 +90,10 @@ impl TokenFault {
             | AttemptError::ConnectionReset
             | AttemptError::IdleConnectionClosed
             | AttemptError::ConnectionFailed => Self::Unreachable,
-            AttemptError::ProxyFailure(_) => Self::Proxy,
+            AttemptError::ProxyFailure(ProxyFault::Refused) => Self::Proxy,
+            AttemptError::ProxyFailure(ProxyFault::Unreachable | ProxyFault::Timeout | ProxyFault::Closed) => {
+                Self::Unreachable
+            }
             AttemptError::TlsFailure(_) => Self::Tls,
             AttemptError::InvalidResponse => Self::NotHttp,
             AttemptError::BlockedAddress => Self::Blocked,
@@ -224,5 +227,19 @@ impl fmt::Display for TokenFault {
                  fewer claims if it is longer"
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_that_may_not_connect_is_told_from_one_that_can_not() {
+        let fault = |proxy| TokenFault::of(AttemptError::ProxyFailure(proxy));
+        assert_eq!(fault(ProxyFault::Refused), TokenFault::Proxy);
+        for could_not in [ProxyFault::Unreachable, ProxyFault::Timeout, ProxyFault::Closed] {
+            assert_eq!(fault(could_not), TokenFault::Unreachable);
+        }
     }
 }
